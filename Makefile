@@ -1,0 +1,62 @@
+# make demo: the main job from nothing.  make test: the same set-up and every test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export OMP_NUM_THREADS ?= 2
+JOBS ?= 2
+
+.PHONY: demo test test-python test-wheel test-swift test-slow lint format bench clean install
+
+demo: $(STAMP)
+	$(BIN)/python scripts/demo.py
+
+test: lint test-python test-wheel test-swift
+
+install: $(STAMP)
+
+# open_clip_torch carries CLIP's vocabulary, which tests compare tokenizers on; its own dependencies are not needed.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt setuptools
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps open_clip_torch
+	touch $@
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
+
+test-python: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+# The wheel, alone in a fresh environment with the dependencies it asks for, edits one frame.
+test-wheel: $(STAMP)
+	$(BIN)/python scripts/check_wheel.py
+
+test-swift:
+	@if [ ! -f Package.swift ]; then echo "No Swift package in this tree yet: nothing to test."; \
+	elif command -v swift >/dev/null 2>&1; then swift test; \
+	else echo "swift was not found: the Swift tests were skipped."; fi
+
+test-slow: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 3600
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Baseline and ours side by side; the full-size figures take several minutes each.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/identity.py
+	$(BIN)/python benchmarks/convert.py
+	$(BIN)/python benchmarks/execute.py --preset nano
+	$(BIN)/python benchmarks/execute.py --preset mobile
+	$(BIN)/python benchmarks/palettize.py
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

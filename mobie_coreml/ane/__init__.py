@@ -1,0 +1,1 @@
+"""The reference networks in the form that Apple's Neural Engine likes; same weights, same numbers, other shapes."""

@@ -1,0 +1,71 @@
+"""What a user asks of a conversion, checked before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mobie_coreml.errors import InputError
+from mobie_coreml.manifest.content import COMPONENT_NAMES, COMPUTE_UNITS
+
+ATTENTION_FORMS = ("original", "split-einsum", "split-einsum-v2")
+TARGETS = ("iOS17", "iOS18")
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """Options of `convert_model`.
+
+    Args:
+        components: Those to convert; all by default.
+        size: Frame (width, height) in pixels; the checkpoint's own by default.
+        attention: One of ATTENTION_FORMS.
+        target: Oldest system that the packages load on, one of TARGETS.
+        compute_units: Recommended for all components but the Conditioner, which is CPU work; by default the Neural
+            Engine for the split attention forms and the GPU for "original".
+        force: Convert every component again, even where nothing changed.
+
+    Raises:
+        InputError: a value is not one of those listed.
+    """
+
+    components: tuple[str, ...] = COMPONENT_NAMES
+    size: tuple[int, int] | None = None
+    attention: str = "split-einsum"
+    target: str = "iOS17"
+    compute_units: str | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.components:
+            raise InputError("No component was asked for.", f"Components are {', '.join(COMPONENT_NAMES)}.")
+        for name in self.components:
+            _one_of("--component", name, COMPONENT_NAMES)
+        _one_of("--attention", self.attention, ATTENTION_FORMS)
+        _one_of("--target", self.target, TARGETS)
+        if self.compute_units is not None:
+            _one_of("--compute-units", self.compute_units, COMPUTE_UNITS)
+
+    def units_of(self, component: str) -> str:
+        """Recommended compute units of a component."""
+        if component == "Conditioner":
+            return "cpuOnly"
+        return self.compute_units or ("cpuAndGPU" if self.attention == "original" else "cpuAndNeuralEngine")
+
+
+def _one_of(option: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InputError(f"{option} {value} is unknown.", f"Choose one of {', '.join(choices)}.")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) of "512x384".
+
+    Raises:
+        InputError: it is not written so.
+    """
+    found = re.fullmatch(r"([0-9]{1,5})[xX]([0-9]{1,5})", text.strip())
+    if found is None:
+        raise InputError(f"--size {text} is not a size.", "Write width x height in pixels, for example 512x384.")
+    return int(found[1]), int(found[2])

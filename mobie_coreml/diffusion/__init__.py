@@ -1,0 +1,1 @@
+"""The mathematics once: noise schedules, samplers, guidance and the specified noise generator."""

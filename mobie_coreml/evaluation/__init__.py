@@ -1,0 +1,1 @@
+"""Evaluation of editors on frames whose edited truth is known."""

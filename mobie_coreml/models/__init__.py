@@ -1,0 +1,1 @@
+"""PyTorch reference networks and checkpoints."""

@@ -1,0 +1,1 @@
+"""Our own executor of Core ML ML Programs, on PyTorch's CPU kernels."""

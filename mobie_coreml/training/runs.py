@@ -1,0 +1,191 @@
+"""Whole trainings: from a folder of photographs to a run folder. What `mobie train` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from mobie_coreml.errors import InputError
+from mobie_coreml.files import check_output, sha256_file
+from mobie_coreml.models.checkpoint import load_checkpoint
+from mobie_coreml.models.checkpoint_files import INFO_FILE, STEMS, TOKENIZER_FILES, VOCABULARY
+from mobie_coreml.models.presets import Preset
+from mobie_coreml.models.presets import preset as find_preset
+from mobie_coreml.models.tokenizer import CLIPTokenizer
+from mobie_coreml.training.autoencoder import AutoencoderStage, load_autoencoder
+from mobie_coreml.training.config import AutoencoderTraining, LoopConfig, PhotoConfig, TeacherTraining
+from mobie_coreml.training.latents import load_pairs
+from mobie_coreml.training.loop import Report, RunResult, train
+from mobie_coreml.training.photos import Photos, load_photos
+from mobie_coreml.training.teacher import TeacherNetwork, TeacherStage, new_teacher
+
+WEIGHTS = f"{STEMS['vae']}.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Callbacks of a training; each may stay unset.
+
+    Attributes:
+        photos: (files read, files in all).
+        summary: One line about the photographs.
+        pairs: (crops encoded, crops in all), teacher only.
+        step: After every step.
+    """
+
+    photos: Callable[[int, int], None] | None = None
+    summary: Callable[[str], None] | None = None
+    pairs: Callable[[int, int], None] | None = None
+    step: Report | None = None
+
+
+def train_autoencoder(
+    photos: Path,
+    out: Path,
+    loop: LoopConfig,
+    *,
+    photo_config: PhotoConfig | None = None,
+    config: AutoencoderTraining | None = None,
+    preset: Preset | None = None,
+    start: Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Trains the autoencoder of a preset (nano's by default) on a folder of photographs.
+
+    Args:
+        photos: Folder of photographs.
+        out: Run folder; the trained autoencoder is `out/result`.
+        loop: Length, rates, seed.
+        photo_config: Which photographs, how crops are drawn.
+        config: The stage's options.
+        preset: Whose autoencoder.
+        start: A run, autoencoder folder or checkpoint whose weights to start from, with a fresh optimiser.
+        resume: Continue the run in `out`.
+        force: Replace what is in `out`.
+        progress: Callbacks.
+
+    Raises:
+        InputError: too few photographs, `out` exists or cannot be resumed, `start` does not fit.
+        WorkError: the loss stopped being a number.
+    """
+    photo_config, config = photo_config or PhotoConfig(), config or AutoencoderTraining()
+    progress, preset = progress or Progress(), preset or find_preset("nano")
+    _check_start(out, resume=resume, force=force)
+    if config.decoder_only and start is None and not resume:
+        raise InputError("Training the decoder alone needs a trained encoder.", "Pass --from with an autoencoder.")
+    initial = None if start is None else load_autoencoder(autoencoder_folder(start))
+    loaded = _photos(photos, photo_config, config.crop, progress)
+    stage = AutoencoderStage(loaded, photo_config, config, preset.autoencoder, loop.seed, preset.frame_size)
+    if initial is not None:
+        stage.start_from(initial)
+    return train(stage, loop, out, resume=resume, force=force, report=progress.step)
+
+
+def train_teacher(
+    photos: Path,
+    out: Path,
+    autoencoder: Path,
+    loop: LoopConfig,
+    *,
+    photo_config: PhotoConfig | None = None,
+    config: TeacherTraining | None = None,
+    preset: Preset | None = None,
+    tokenizer_dir: Path = VOCABULARY,
+    start: Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Trains denoiser and text encoder of a preset (nano's by default); arguments as for `train_autoencoder`.
+
+    Args:
+        photos: Folder of photographs.
+        out: Run folder; the trained checkpoint is `out/result`.
+        autoencoder: A run of `train_autoencoder`, a folder in diffusers layout, or a checkpoint (its `vae` is taken).
+        loop: Length, rates, seed.
+        photo_config: Which photographs, how crops are drawn.
+        config: The stage's options.
+        preset: Whose networks.
+        tokenizer_dir: Folder with `vocab.json` and `merges.txt`.
+        start: A checkpoint whose denoiser and text encoder to start from, with a fresh optimiser.
+        resume: Continue the run in `out`.
+        force: Replace what is in `out`.
+        progress: Callbacks.
+
+    Raises:
+        InputError: as for `train_autoencoder`, or the autoencoder has other latents than the preset.
+        WorkError: the loss stopped being a number.
+    """
+    photo_config, config = photo_config or PhotoConfig(), config or TeacherTraining()
+    progress, preset = progress or Progress(), preset or find_preset("nano")
+    _check_start(out, resume=resume, force=force)
+    folder = autoencoder_folder(autoencoder)
+    network = load_autoencoder(folder)
+    channels = network.config.latent_channels
+    if channels != preset.unet.out_channels:
+        raise InputError(
+            f"The autoencoder in {folder} has {channels} latent channels, the denoiser {preset.unet.out_channels}.",
+            "Train an autoencoder of the same preset.",
+        )
+    teacher, origin = _teacher(preset, tokenizer_dir, start, loop.seed)
+    smallest = min(min(item.size) for item in config.crop_sets)
+    loaded = _photos(photos, photo_config, smallest, progress)
+    out.mkdir(parents=True, exist_ok=True)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pairs = load_pairs(out.parent, network, loaded, photo_config, config, loop.seed, progress.pairs)
+    info = {"autoencoder_sha256": sha256_file(folder / WEIGHTS), "started_from": origin}
+    stage = TeacherStage(teacher, pairs, loaded, network, tokenizer_dir, preset, config, loop.seed, info)
+    return train(stage, loop, out, resume=resume, force=True, report=progress.step)
+
+
+def autoencoder_folder(path: Path) -> Path:
+    """The folder in diffusers layout that a run, a checkpoint or such a folder itself means.
+
+    Raises:
+        InputError: there is no autoencoder.
+    """
+    for folder in (path, path / "result", path / "vae"):
+        if (folder / "config.json").is_file() and (folder / WEIGHTS).is_file():
+            return folder
+    raise InputError(f"There is no autoencoder in {path}.", "Pass a folder that `mobie train autoencoder` wrote.")
+
+
+def _teacher(preset: Preset, tokenizer_dir: Path, start: Path | None, seed: int) -> tuple[TeacherNetwork, str | None]:
+    """The network to train and the digest of the checkpoint it starts from."""
+    tokenizer = CLIPTokenizer(*(tokenizer_dir / name for name in TOKENIZER_FILES))
+    if start is None:
+        return new_teacher(preset, tokenizer, seed), None
+    checkpoint = load_checkpoint(start if (start / INFO_FILE).is_file() else start / "result")
+    if checkpoint.networks.unet != preset.unet or checkpoint.tokenizer.vocab != tokenizer.vocab:
+        raise InputError(
+            f"The checkpoint {start} has another shape or vocabulary than what is trained here.",
+            "Start from a checkpoint of the same preset.",
+        )
+    return TeacherNetwork(checkpoint.unet(), checkpoint.text_encoder()), checkpoint.digest
+
+
+def _photos(folder: Path, config: PhotoConfig, min_side: int, progress: Progress) -> Photos:
+    loaded = load_photos(folder, config, min_side=min_side, advance=progress.photos)
+    if progress.summary is not None:
+        progress.summary(loaded.summary())
+    return loaded
+
+
+def _check_start(out: Path, *, resume: bool, force: bool) -> None:
+    """Refuses before any work is done what the loop would refuse after it."""
+    if not resume:
+        check_output(out, force=force)
+    elif not (out / "state").is_dir():
+        raise InputError(f"{out} holds no run to resume.", "Start it without --resume.")
+
+
+def with_length(loop: LoopConfig, steps: int | None, minutes: float | None) -> LoopConfig:
+    """`loop` with another length, where one is given."""
+    if steps is None and minutes is None:
+        return loop
+    return replace(loop, steps=steps, minutes=minutes)

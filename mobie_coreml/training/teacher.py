@@ -1,0 +1,254 @@
+"""Stage: the teacher, a denoiser of latents conditioned on image latents and text, trained from scratch with its text
+encoder.
+
+The network learns the schedule's target (v for nano) at random timesteps; dropping the image, the text or both in a
+few percent of the examples teaches it the null conditions that three-pass guidance needs (Brooks et al. 2022, arXiv
+2211.09800).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from mobie_coreml.diffusion.samplers import sampler_steps
+from mobie_coreml.diffusion.schedule import NoiseSchedule
+from mobie_coreml.edits import EDITS
+from mobie_coreml.models.autoencoder import TinyAutoencoder
+from mobie_coreml.models.blocks import ResnetBlock2D
+from mobie_coreml.models.checkpoint import save_checkpoint
+from mobie_coreml.models.checkpoint_files import TOKENIZER_FILES, describe
+from mobie_coreml.models.presets import Preset
+from mobie_coreml.models.text_encoder import CLIPTextEncoder
+from mobie_coreml.models.tokenizer import CLIPTokenizer
+from mobie_coreml.models.unet import MobilePix2PixUNet
+from mobie_coreml.training.config import TeacherTraining
+from mobie_coreml.training.latents import PairSet
+from mobie_coreml.training.loop import Batch
+from mobie_coreml.training.photos import Photos, center_crop, generator
+from mobie_coreml.training.wording import vary_wording
+
+VALIDATION_STEPS = 4
+VALIDATION_PHOTOS = 31
+
+
+class TeacherNetwork(nn.Module):
+    """Text encoder and denoiser, trained together."""
+
+    def __init__(self, unet: MobilePix2PixUNet, text_encoder: CLIPTextEncoder) -> None:
+        super().__init__()
+        self.unet = unet
+        self.text_encoder = text_encoder
+
+    def forward(self, sample: torch.Tensor, timestep: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
+        """sample (B, 2 L, h, w), timestep (B,), input_ids (B, 77) -> the denoiser's output (B, L, h, w)."""
+        result: torch.Tensor = self.unet(sample, timestep, self.text_encoder(input_ids))
+        return result
+
+
+def new_teacher(preset: Preset, tokenizer: CLIPTokenizer, seed: int) -> TeacherNetwork:
+    """An untrained teacher.
+
+    The ResNet branches of the UNet and its output start at zero (as in Dhariwal and Nichol 2021, arXiv 2105.05233); the
+    transformers do not, so that the text is felt from the first steps on.
+    """
+    torch.manual_seed(seed)
+    unet = MobilePix2PixUNet(preset.unet)
+    text_encoder = CLIPTextEncoder(replace(preset.text_encoder, vocab_size=tokenizer.vocab_size))
+    for embedding in (item for item in text_encoder.modules() if isinstance(item, nn.Embedding)):
+        nn.init.normal_(embedding.weight, std=0.05)
+    last_layers = [unet.conv_out]
+    last_layers += [module.conv2 for module in unet.modules() if isinstance(module, ResnetBlock2D)]
+    for layer in last_layers:
+        nn.init.zeros_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return TeacherNetwork(unet, text_encoder)
+
+
+@torch.no_grad()
+def channel_weights(autoencoder: TinyAutoencoder, latents: torch.Tensor) -> torch.Tensor:
+    """How much an error in each latent channel changes the image, as weights (L,) of mean 1.
+
+    Every channel is moved by half a standard deviation on its own; its weight is the mean squared change of the decoded
+    image, kept between a third and three times the mean.
+
+    Args:
+        autoencoder: Decodes.
+        latents: (B, L, h, w), examples.
+    """
+    plain = autoencoder.decode(latents)
+    changes = []
+    for channel in range(latents.shape[1]):
+        moved = latents.clone()
+        moved[:, channel] += 0.5
+        changes.append((autoencoder.decode(moved) - plain).square().mean())
+    weights = torch.stack(changes)
+    weights = (weights / weights.mean()).clamp(1 / 3, 3)
+    return weights / weights.mean()
+
+
+def _attention(device: torch.device) -> AbstractContextManager[None]:
+    """Plain matrix products for attention on a CPU: on so few positions the fused kernel's backward pass takes five
+    times as long (a quarter of a training step)."""
+    if device.type != "cpu":
+        return nullcontext()
+    kernel: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+    return kernel
+
+
+class TeacherStage:
+    """Denoising of edited latents, given the image's latents and the instruction."""
+
+    name = "teacher"
+    channels_last = False
+
+    def __init__(
+        self,
+        network: TeacherNetwork,
+        pairs: list[PairSet],
+        photos: Photos,
+        autoencoder: TinyAutoencoder,
+        tokenizer_dir: Path,
+        preset: Preset,
+        config: TeacherTraining,
+        seed: int,
+        info: Mapping[str, Any],
+    ) -> None:
+        self.network: nn.Module = network
+        self.pairs, self.photos, self.autoencoder = pairs, photos, autoencoder
+        self.tokenizer_dir, self.preset, self.config, self.seed = tokenizer_dir, preset, config, seed
+        self.info = dict(info)
+        self.tokenizer = CLIPTokenizer(*(tokenizer_dir / name for name in TOKENIZER_FILES))
+        self.schedule = NoiseSchedule(prediction_type=preset.prediction_type)
+        self.phrases = [edit.phrases for edit in EDITS.values()]
+        self._null = torch.tensor(self.tokenizer.encode("").ids)
+        self._images, self._truths, self._prompts = self._validation_set()
+        self._weights = channel_weights(autoencoder, pairs[0].edited[:16, 0].float())[:, None, None]
+
+    def batch(self, step: int) -> Batch:
+        """Images, edited latents and token ids of one crop set's size, with conditions dropped."""
+        rng = generator(self.seed, 1, step)
+        shares = np.array([item.share for item in self.config.crop_sets])
+        which = int(rng.choice(len(shares), p=shares / shares.sum()))
+        pairs, count = self.pairs[which], self.config.crop_sets[which].batch
+        rows = torch.from_numpy(rng.integers(len(pairs.images), size=count))
+        columns = torch.from_numpy(rng.integers(pairs.edited.shape[1], size=count))
+        images, edited = pairs.images[rows].float(), pairs.edited[rows, columns].float()
+        prompts = []
+        for edit in pairs.edits[rows, columns].tolist():
+            phrases = self.phrases[edit]
+            prompts.append(vary_wording(phrases[rng.integers(len(phrases))], rng))
+        ids = torch.tensor([self.tokenizer.encode(prompt, truncate=True).ids for prompt in prompts])
+        no_image, no_text = self._dropped(torch.from_numpy(rng.random(count)))
+        images[no_image] = 0.0
+        ids[no_text] = self._null
+        level = 1 - rng.random(count) ** self.config.high_noise
+        last = self.schedule.num_train_timesteps - 1
+        pure = rng.random(count) < self.config.pure_noise
+        timesteps = np.where(pure, last, np.minimum((level * (last + 1)).astype(np.int64), last))
+        sources = tuple(self.photos.training[index].name for index in pairs.photos[rows].tolist())
+        tensors = {
+            "images": images,
+            "edited": edited,
+            "ids": ids,
+            "timesteps": torch.from_numpy(timesteps),
+            "pure": torch.from_numpy(pure),
+        }
+        return Batch(tensors, sources)
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+        """Mean squared error of the output against the schedule's target, channels weighted by what they show."""
+        tensors = batch.tensors
+        edited, timesteps = tensors["edited"], tensors["timesteps"]
+        noise = torch.randn(edited.shape, generator=generator).to(edited.device)
+        noisy = self.schedule.add_noise(edited, noise, timesteps)
+        noisy = torch.where(tensors["pure"][:, None, None, None], noise, noisy)
+        sample = torch.cat([noisy, tensors["images"]], dim=1)
+        with _attention(edited.device):
+            output = self.network(sample, timesteps, tensors["ids"]).float()
+        squared = (output - self.schedule.target(edited, noise, timesteps)).square()
+        return (self._weights.to(squared.device) * squared).mean(), {"squared_error": float(squared.detach().mean())}
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Mean PSNR in dB of held-out photographs edited with full guidance 1, against the true edits."""
+        if not len(self._images):
+            return {}
+        assert isinstance(network, TeacherNetwork)
+        values = []
+        device = next(network.parameters()).device
+        for start in range(0, len(self._images), 8):
+            images, truths = self._images[start : start + 8], self._truths[start : start + 8]
+            ids = torch.tensor([self.tokenizer.encode(prompt).ids for prompt in self._prompts[start : start + 8]])
+            edited = self._edit(network, images.to(device), ids.to(device)).cpu()
+            errors = (edited - truths).square().mean(dim=(1, 2, 3)).clamp_min(1e-12)
+            values.append(-10 * torch.log10(errors))
+        return {"held_out_psnr": float(torch.cat(values).mean())}
+
+    def export(self, network: nn.Module, folder: Path, info: dict[str, Any]) -> None:
+        """Writes a whole checkpoint with fp16 weights."""
+        assert isinstance(network, TeacherNetwork)
+        provenance = {"kind": "trained", **self.info, **info}
+        save_checkpoint(
+            folder,
+            unet=network.unet,
+            autoencoder=self.autoencoder,
+            text_encoder=network.text_encoder,
+            tokenizer_dir=self.tokenizer_dir,
+            schedule=self.schedule,
+            info=describe(self.preset, licence="Apache-2.0", provenance=provenance, guidance_embedding=False),
+            force=True,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Options and data of this stage."""
+        return {
+            "training": asdict(self.config),
+            "preset": self.preset.name,
+            "photographs": len(self.photos.training),
+            **self.info,
+        }
+
+    def _dropped(self, drawn: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which examples lose their image and which their text, from uniform numbers (B,)."""
+        config = self.config
+        image_end = config.drop_image
+        both_end = image_end + config.drop_both
+        text_end = both_end + config.drop_text
+        return drawn < both_end, (drawn >= image_end) & (drawn < text_end)
+
+    def _validation_set(self) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+        """Held-out photographs, each with another edit at full strength and its canonical wording."""
+        images, truths, prompts = [], [], []
+        edits = list(EDITS.values())
+        for index, photo in enumerate(self.photos.held_out[:VALIDATION_PHOTOS]):
+            edit = edits[index % len(edits)]
+            image = center_crop(photo, self.preset.frame_size)
+            images.append(image)
+            truths.append(edit.apply(image, 1.0))
+            prompts.append(edit.phrases[0])
+        if not images:
+            return torch.empty(0), torch.empty(0), prompts
+        stacked = [torch.from_numpy(np.stack(items)).permute(0, 3, 1, 2).contiguous() for items in (images, truths)]
+        return stacked[0], stacked[1], prompts
+
+    def _edit(self, network: TeacherNetwork, images: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) in 0..1 -> edited, by a few DDIM steps of the conditional pass from fixed noise."""
+        latents = self.autoencoder.encode(2 * images - 1)
+        noise = torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(0)).to(latents.device)
+        noisy = noise.expand_as(latents)
+        states = network.text_encoder(ids)
+        for step in sampler_steps(self.schedule, "ddim", VALIDATION_STEPS):
+            timestep = torch.full((len(images),), step.timestep, device=latents.device)
+            output = network.unet(torch.cat([noisy, latents], dim=1), timestep, states)
+            noisy = step.advance(noisy, self.schedule.x0_from_output(noisy, output, timestep))
+        return self.autoencoder.decode(noisy).add(1).div(2).clamp(0, 1)

@@ -1,0 +1,366 @@
+"""`mobie.json`: what it says comes back, and what cannot be true is refused with the field's name."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mobie_coreml.errors import InputError
+from mobie_coreml.manifest import Manifest, ManifestError, load_manifest, save_manifest, schema
+from mobie_coreml.manifest.read import manifest_json, parse_manifest
+from mobie_coreml.manifest.rules import is_safe
+
+DIGEST = "0" * 64
+
+
+def tensor(name: str, shape: list[int], dtype: str, source: str = "") -> dict[str, Any]:
+    return {"name": name, "shape": shape, "dtype": dtype, "source": source, "meaning": f"{name}, no unit."}
+
+
+def component(name: str, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "file": f"{name}.mlpackage",
+        "form": "package",
+        "sha256": DIGEST,
+        "files": [{"path": f"{name}.mlpackage/Manifest.json", "sha256": DIGEST, "bytes": 10}],
+        "inputs": inputs,
+        "outputs": outputs,
+        "compute_units": "all",
+        "arithmetic": "fp16",
+        "attention": "",
+        "weight_bits": 16.0,
+        "weight_bytes": 100,
+        "deployment_target": "iOS17",
+        "macos_only": False,
+        "reuse_key": DIGEST,
+    }
+
+
+def content() -> dict[str, Any]:
+    """A small valid manifest."""
+    latents = [1, 4, 8, 16]
+    frame = [1, 3, 64, 128]
+    shifts, keys = [1, 34, 1, 1], [1, 64, 1, 77]
+    conditioning = [
+        tensor("shifts", shifts, "float16", "conditioner"),
+        tensor("text_kv", keys, "float16", "conditioner"),
+    ]
+    scale = {"minimum": 1.0, "maximum": 3.0, "default": 1.5}
+    weight = {"constant": 1.0, "text": 0.0, "image": 0.0}
+    names = ("TextEncoder", "Conditioner", "Encoder", "Denoiser", "Decoder")
+    return {
+        "schema_version": 1,
+        "method": {
+            "prediction_type": "v_prediction",
+            "noise_schedule": {
+                "kind": "scaled_linear",
+                "beta_start": 0.00085,
+                "beta_end": 0.012,
+                "train_timesteps": 1000,
+            },
+            "guidance": {
+                "kind": "embedded",
+                "text": {"minimum": 2.0, "maximum": 14.0, "default": 7.5},
+                "image": scale,
+                "passes": [{"text": True, "image": True, "weight": weight}],
+            },
+        },
+        "frame": {"width": 128, "height": 64},
+        "latents": {"shape": latents, "pixels_per_latent": 8, "scaling_factor": 1.0},
+        "noise": {
+            "generator": "philox4x32-10",
+            "transform": "box-muller",
+            "dtype": "float16",
+            "stream": 0,
+            "frame_stride": 1 << 32,
+        },
+        "schedule": {
+            "sampler": "euler",
+            "steps": [
+                {"timestep": 999, "x0": 0.1, "latents": 0.9, "noise": 0.0},
+                {"timestep": 0, "x0": 1.0, "latents": 0.0, "noise": 0.0},
+            ],
+        },
+        "components": {
+            "TextEncoder": component(
+                "TextEncoder",
+                [{**tensor("input_ids", [1, 77], "int32", "prompt"), "minimum": 0.0, "maximum": 4095.0}],
+                [tensor("text_states", [1, 32, 1, 77], "float16")],
+            ),
+            "Conditioner": component(
+                "Conditioner",
+                [
+                    tensor("text_states", [1, 32, 1, 77], "float16", "text_encoder"),
+                    tensor("timestep", [1], "float32", "schedule"),
+                    tensor("text_guidance", [1], "float32", "guidance"),
+                    tensor("image_guidance", [1], "float32", "guidance"),
+                ],
+                [tensor("shifts", shifts, "float16"), tensor("text_kv", keys, "float16")],
+            ),
+            "Encoder": component(
+                "Encoder", [tensor("frame", frame, "image", "frame")], [tensor("image_latents", latents, "float16")]
+            ),
+            "Denoiser": component(
+                "Denoiser",
+                [
+                    tensor("image_latents", latents, "float16", "latents"),
+                    tensor("noisy_latents", latents, "float16", "noise"),
+                    *conditioning,
+                ],
+                [tensor("denoised_latents", latents, "float16")],
+            ),
+            "Decoder": component(
+                "Decoder",
+                [tensor("denoised_latents", latents, "float16", "latents")],
+                [tensor("edited_frame", frame, "image")],
+            ),
+        },
+        "tokenizer": {
+            "kind": "clip-bpe",
+            "positions": 77,
+            "vocabulary_size": 4096,
+            "files": [
+                {"path": "tokenizer/merges.txt", "sha256": DIGEST, "bytes": 10},
+                {"path": "tokenizer/vocab.json", "sha256": DIGEST, "bytes": 10},
+            ],
+        },
+        "gates": {
+            "components": {name: {"fp32": 50.0, "fp16": 40.0, "reason": ""} for name in names},
+            "edit": {"fp32": 35.0, "fp16": 35.0, "reason": ""},
+        },
+        "provenance": {
+            "checkpoint_sha256": DIGEST,
+            "preset": "nano",
+            "licence": "Apache-2.0",
+            "origin": {"kind": "random", "anything": [1, {"deep": None}]},
+            "tools": {"mobie": "0.1.0"},
+        },
+        "extensions": {"other_tool": {"anything": [1, 2]}},
+    }
+
+
+def parse(value: Any) -> Manifest:
+    return parse_manifest(json.dumps(value))
+
+
+def put(value: dict[str, Any], path: str, new: Any) -> None:
+    """Sets the field at `path`, like "components.Denoiser.inputs[0].shape"."""
+    here: Any = value
+    parts: list[str | int] = []
+    for part in path.split("."):
+        name, *indices = part.split("[")
+        parts += [name, *(int(index.rstrip("]")) for index in indices)]
+    for part in parts[:-1]:
+        here = here[part]
+    here[parts[-1]] = new
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    manifest = parse(content())
+    assert manifest_json(manifest) == content()
+    save_manifest(manifest, tmp_path)
+    assert load_manifest(tmp_path) == manifest
+    assert json.loads((tmp_path / "mobie.json").read_text()) == content()
+
+
+def test_only_the_part_for_extensions_is_open() -> None:
+    """Every object of the schema but the documented ones refuses what it does not list."""
+    open_objects: list[str] = []
+
+    def walk(node: Any, where: str) -> None:
+        if isinstance(node, dict):
+            if node.get("type") == "object" and node.get("additionalProperties") is not False:
+                open_objects.append(where)
+            for key, item in node.items():
+                walk(item, f"{where}.{key}")
+
+    walk(schema(), "")
+    assert open_objects == [
+        ".properties.provenance.properties.origin",
+        ".properties.provenance.properties.tools",
+        ".properties.extensions",
+    ]
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("schema_version", 2, "schema_version is 2"),
+    ("schema_version", True, "schema_version is True"),
+    ("schema_version", "1", "schema_version is '1'"),
+    ("surprise", 1, "'surprise' was unexpected"),
+    ("frame.depth", 1, "frame: Additional properties"),
+    ("frame.width", 120, "latents.shape: 16x8 latents of 8 pixels are not a frame of 120x64"),
+    ("frame.width", -128, "frame.width: -128"),
+    ("frame.width", 10**18, "frame.width: 1000000000000000000"),
+    ("latents.shape", [2, 4, 8, 16], "latents.shape: a batch of 2"),
+    ("latents.scaling_factor", 0, "latents.scaling_factor"),
+    ("method.prediction_type", "flow", "method.prediction_type: 'flow'"),
+    ("method.noise_schedule.beta_start", 0.5, "method.noise_schedule.beta_start: larger"),
+    ("method.guidance.text.default", 20.0, "method.guidance.text: the default 20 is outside 2 to 14"),
+    ("method.guidance.kind", "three-pass", "method.guidance.kind: three-pass"),
+    ("method.guidance.passes[0].weight.constant", 0.5, "method.guidance.passes: the weights do not sum to 1"),
+    ("method.guidance.passes", [], "method.guidance.passes"),
+    ("noise.generator", "mersenne", "noise.generator"),
+    ("schedule.steps[0].timestep", 1000, "schedule.steps[0].timestep: 1000 is not below 1000"),
+    ("schedule.steps[1].timestep", 999, "schedule.steps[1].timestep: 999 is not below the step before"),
+    ("schedule.steps[0].x0", 1e9, "schedule.steps[0].x0: 1000000000.0"),
+    ("schedule.steps[0].x0", "1", "schedule.steps[0].x0: '1'"),
+    ("components", {}, "components"),
+    ("components.Denoiser.file", "../Denoiser.mlpackage", "components.Denoiser.file"),
+    ("components.Denoiser.file", "Other.mlpackage", "components.Denoiser.file: Other.mlpackage instead"),
+    ("components.Denoiser.form", "compiled", "components.Denoiser.file: Denoiser.mlpackage instead"),
+    ("components.Denoiser.files[0].path", "/etc/passwd", "components.Denoiser.files[0].path"),
+    ("components.Denoiser.files[0].path", "Denoiser.mlpackage/../../x", "components.Denoiser.files[0].path"),
+    ("components.Denoiser.files[0].path", "Denoiser.mlpackage\\x", "components.Denoiser.files[0].path"),
+    ("components.Denoiser.files[0].path", "Encoder.mlpackage/Manifest.json", "components.Denoiser.files[0].path"),
+    ("components.Denoiser.files[0].sha256", "abc", "components.Denoiser.files[0].sha256"),
+    ("components.Denoiser.files[0].bytes", -1, "components.Denoiser.files[0].bytes"),
+    (
+        "components.Denoiser.inputs[0].shape",
+        [1, 4, 8, 8],
+        "components.Denoiser.inputs[0].shape: [1, 4, 8, 8] is not the",
+    ),
+    (
+        "components.Denoiser.inputs[2].shape",
+        [1, 30, 1, 1],
+        "components.Denoiser.inputs[2].shape: [1, 30, 1, 1] float16",
+    ),
+    ("components.Denoiser.inputs[2].dtype", "float32", "components.Denoiser.inputs[2].shape"),
+    ("components.Denoiser.inputs[0].source", "", "components.Denoiser.inputs[0].source"),
+    ("components.Denoiser.inputs[0].source", "moon", "components.Denoiser.inputs[0].source: 'moon'"),
+    ("components.Denoiser.inputs[1].name", "image_latents", "components.Denoiser.inputs: a name appears twice"),
+    ("components.Denoiser.outputs[0].source", "frame", "components.Denoiser.outputs[0].source"),
+    ("components.Encoder.inputs[0].shape", [1, 3, 64, 64], "components.Encoder.inputs[0].shape"),
+    ("components.Encoder.inputs[0].shape", [3, 64, 128], "components.Encoder.inputs[0].shape"),
+    ("components.TextEncoder.inputs[0].minimum", 9999.0, "components.TextEncoder.inputs[0].minimum"),
+    ("components.Denoiser.weight_bytes", 2 * 10**9, "components.Denoiser.macos_only: false"),
+    ("components.Denoiser.compute_units", "npu", "components.Denoiser.compute_units"),
+    ("components.Denoiser.deployment_target", "iOS1", "components.Denoiser.deployment_target"),
+    ("components.UNet", {}, "components"),
+    ("tokenizer.files[0].path", "merges.txt", "tokenizer.files: merges.txt, tokenizer/vocab.json instead"),
+    ("gates.components", {}, "gates.components: Conditioner, Decoder, Denoiser, Encoder, TextEncoder"),
+    ("gates.edit.fp32", 0, "gates.edit.fp32"),
+    ("provenance.checkpoint_sha256", 5, "provenance.checkpoint_sha256"),
+    ("provenance.tools.mobie", 1, "provenance.tools.mobie"),
+]
+
+
+@pytest.mark.parametrize(("path", "new", "message"), WRONG, ids=[f"{path}={new}"[:60] for path, new, _ in WRONG])
+def test_what_cannot_be_true_is_refused_with_the_fields_name(path: str, new: Any, message: str) -> None:
+    value = content()
+    put(value, path, new)
+    with pytest.raises(ManifestError) as caught:
+        parse(value)
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", sorted(content().keys() - {"extensions"}))
+def test_every_part_is_required(name: str) -> None:
+    value = content()
+    del value[name]
+    with pytest.raises(ManifestError, match=name):
+        parse(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not valid JSON"),
+        ("[]", "not a JSON object"),
+        ("{", "not valid JSON"),
+        ('{"schema_version": NaN}', "NaN is not a JSON number"),
+        ('{"schema_version": Infinity}', "Infinity is not a JSON number"),
+        ('{"schema_version": 1e999}', "1e999 is too large"),
+        ('{"schema_version": ' + "9" * 5000 + "}", "is too large"),
+        ('{"schema_version": 1, "schema_version": 1}', "appears twice"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_damaged_json_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        parse_manifest(text)
+
+
+def test_whole_floats_are_integers() -> None:
+    value = content()
+    value["frame"]["width"] = 128.0
+    assert type(parse(value).frame.width) is int
+
+
+def test_a_folder_without_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no model folder"):
+        load_manifest(tmp_path / "none")
+    with pytest.raises(InputError, match=r"it has no mobie\.json"):
+        load_manifest(tmp_path)
+    (tmp_path / "mobie.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(ManifestError, match="cannot be read"):
+        load_manifest(tmp_path)
+    with (tmp_path / "mobie.json").open("wb") as file:
+        file.truncate(1 << 25)
+    with pytest.raises(ManifestError, match="larger than 16 MiB"):
+        load_manifest(tmp_path)
+
+
+def test_what_would_not_be_read_is_not_written(tmp_path: Path) -> None:
+    value = content()
+    manifest = parse(value)
+    broken = copy.copy(manifest)
+    object.__setattr__(broken, "components", {})
+    with pytest.raises(ManifestError, match="components"):
+        save_manifest(broken, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_stay_inside() -> None:
+    assert is_safe("Denoiser.mlpackage/Data/com.apple.CoreML/weights/weight.bin")
+    for path in ("/a", "a/../b", "..", "a//b", "a/", "./a", "C:/a", "a\\b", "a\nb", "a\0b", ""):
+        assert not is_safe(path), path
+
+
+def leaves(value: Any, path: str = "") -> list[str]:
+    if isinstance(value, dict):
+        return [leaf for key, item in value.items() for leaf in leaves(item, f"{path}.{key}".lstrip("."))]
+    if isinstance(value, list):
+        return [leaf for index, item in enumerate(value) for leaf in leaves(item, f"{path}[{index}]")]
+    return [path]
+
+
+LEAVES = [leaf for leaf in leaves(content()) if not leaf.startswith(("extensions", "provenance.origin"))]
+NOISE = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=2)
+)
+
+
+def mutate(leaf: str, new: Any) -> None:
+    """A changed manifest is read back as written or refused; nothing else happens."""
+    value = content()
+    put(value, leaf, new)
+    try:
+        manifest = parse(value)
+    except ManifestError:
+        return
+    assert parse(manifest_json(manifest)) == manifest
+
+
+@given(st.sampled_from(LEAVES), NOISE)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_change_is_read_or_refused(leaf: str, new: Any) -> None:
+    mutate(leaf, new)
+
+
+@pytest.mark.slow
+@given(st.sampled_from(LEAVES), NOISE)
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_change_is_read_or_refused_at_length(leaf: str, new: Any) -> None:
+    mutate(leaf, new)

@@ -1,0 +1,92 @@
+"""`mobie train` from the outside: what it refuses and what it leaves behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mobie_coreml.cli.main import main
+from mobie_coreml.training.runs import autoencoder_folder
+from mobie_coreml.training.state import load_state
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photos: object) -> Path:
+    from mobie_coreml.training.photos import Photos
+
+    assert isinstance(photos, Photos)
+    target = tmp_path / "photographs"
+    target.mkdir()
+    for photo in (*photos.training, *photos.held_out):
+        photo.image.resize((160, 144)).save(target / photo.name)
+    return target
+
+
+def train_autoencoder(folder: Path, out: Path, *options: str) -> int:
+    arguments = ["train", "autoencoder", str(folder), str(out), "--batch", "1", "--threads", "1", "--quiet"]
+    return main([*arguments, *options])
+
+
+def test_a_run_leaves_weights_and_figures_and_goes_on(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_autoencoder(folder, tmp_path / "run", "--steps", "2", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["steps"] == 2
+    assert printed["result"] == str(tmp_path / "run" / "result")
+    assert printed["held_out_psnr"] > 0
+    assert autoencoder_folder(tmp_path / "run") == tmp_path / "run" / "result"
+    for name in ("run.json", "metrics.jsonl", "curve.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+
+    assert train_autoencoder(folder, tmp_path / "run", "--steps", "3", "--resume") == 0
+    assert load_state(tmp_path / "run" / "state")["step"] == 3
+    assert "Trained 3 steps" in capsys.readouterr().out
+
+    start = ("--from", str(tmp_path / "run"), "--decoder-only", "--steps", "1")
+    assert train_autoencoder(folder, tmp_path / "decoder", *start) == 0
+    assert train_autoencoder(folder, tmp_path / "run", "--steps", "3") == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--steps", "0"), "0 training steps make no sense"),
+        (("--minutes", "nan"), "minutes of training make no sense"),
+        (("--steps", "1", "--precision", "fp8"), "no precision 'fp8'"),
+        (("--steps", "1", "--resume"), "no run to resume"),
+        (("--steps", "1", "--decoder-only"), "needs a trained encoder"),
+        (("--steps", "1", "--from", "absent"), "no autoencoder in absent"),
+        (("--steps", "1", "--learning-rate", "-1"), "learning rate must be positive"),
+    ],
+)
+def test_wrong_use_is_one_line_and_writes_nothing(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
+) -> None:
+    assert train_autoencoder(folder, tmp_path / "run", *options) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_photographs_that_are_missing_or_too_few_are_refused(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_autoencoder(tmp_path / "absent", tmp_path / "run", "--steps", "1") == 2
+    assert "not a folder" in capsys.readouterr().err
+    for path in sorted(folder.iterdir())[3:]:
+        path.unlink()
+    assert train_autoencoder(folder, tmp_path / "run", "--steps", "1") == 2
+    assert "too few photographs" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_without_an_autoencoder_is_refused(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", "teacher", str(folder), str(tmp_path / "run"), "--steps", "1"]
+    assert main([*arguments, "--autoencoder", str(tmp_path)]) == 2
+    assert "no autoencoder in" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

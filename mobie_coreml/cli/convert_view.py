@@ -49,18 +49,18 @@ def show(result: Conversion, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    headings = ("component", "weights", "attention", "compute units", "target", "")
+    headings = ("component", "weights", "attention", "compute units", "")
     table = Table(*(Column(heading, no_wrap=True) for heading in headings), box=None)
     for name, component in result.manifest.components.items():
         state = "converted" if name in result.converted else "reused" if name in result.reused else "kept"
         state += ", macOS only" if component.macos_only else ""
         size = f"{component.weight_bytes / 1e6:.1f} MB"
-        units = component.compute_units
-        table.add_row(name, size, component.attention or "-", units, component.deployment_target, state)
+        table.add_row(name, size, component.attention or "-", component.compute_units, state)
     console = Console()
     console.print(table)
     frame = result.manifest.frame
-    console.print(f"{result.folder}: {frame.width}x{frame.height} frames.", soft_wrap=True, markup=False)
+    targets = ", ".join(sorted({component.deployment_target for component in result.manifest.components.values()}))
+    console.print(f"{result.folder}: {frame.width}x{frame.height} frames, {targets}.", soft_wrap=True, markup=False)
     if result.manifest.missing:
         console.print(f"Not in the folder: {', '.join(result.manifest.missing)}.", soft_wrap=True)
 

@@ -105,7 +105,7 @@ def decibels(value: float) -> str:
     return "none" if value == -math.inf else f"{value:.1f}"
 
 
-_COLUMNS = ("component", "worst case", "PSNR dB", "gate dB", "max error", "SSIM", "result")
+_COLUMNS = ("component", "worst case", "PSNR dB", "gate", "max err", "SSIM", "result")
 
 
 def _cells(result: CaseResult) -> tuple[str, ...]:

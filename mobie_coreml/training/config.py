@@ -20,7 +20,8 @@ class LoopConfig:
     """How long and how fast: everything a stage's objective does not need to know.
 
     A run ends after `steps` or, where `minutes` is given, after that much time in the loop; the learning rate follows
-    whichever is further along. Only runs bounded by steps alone resume to the same bits.
+    whichever is further along. Only runs bounded by steps alone resume to the same bits. A step descends the mean loss
+    of `accumulate` batches in every process.
     """
 
     steps: int | None = None
@@ -37,6 +38,7 @@ class LoopConfig:
     validate_every: int = 500
     threads: int = 0
     precision: Precision = "bf16"
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         _require(
@@ -53,6 +55,7 @@ class LoopConfig:
             "Pass a positive number.",
         )
         _require(self.learning_rate > 0, "The learning rate must be positive.")
+        _require(self.accumulate >= 1, f"{self.accumulate} batches a step make no sense.", "Pass 1 or more.")
         _require(0 <= self.ema_decay < 1, "The EMA's decay must be at least 0 and below 1.")
         _require(self.threads >= 0, "The number of threads must be at least 0 (0: torch's choice).")
 
@@ -129,7 +132,10 @@ class TeacherTraining:
     """The teacher's stage: which pairs are cached, how noise levels are drawn, how often conditions are dropped.
 
     Every cached crop has `edits` edited versions beside it. `full_strength` is the fraction of them at strength 1; the
-    others are uniform between `min_strength` and 1. `high_noise` is the exponent p of t = 1 - u^p with u uniform: 1
+    others are uniform between `min_strength` and 1. `local_share` is the fraction that are local edits, which are harder
+    than the others and often have nothing to do. Where an edit changes the latents more than elsewhere in the same
+    crop, the error weighs more: 1 + `change_weight` times the squared change over its mean there (at most
+    `CHANGE_LIMIT` times it), else the small regions of local edits are lost in the rest. `high_noise` is the exponent p of t = 1 - u^p with u uniform: 1
     draws timesteps uniformly, more draws more of the noisiest. `pure_noise` is the fraction of examples at the last
     timestep whose input is noise alone: there the schedule still lets 7 % of the edited latents through, enough to tell
     the edit by its brightness and colour, and a network that may look there does not learn to read the prompt and fails
@@ -138,15 +144,17 @@ class TeacherTraining:
     """
 
     crop_sets: tuple[CropSet, ...] = (
-        CropSet((128, 128), crops=5000, batch=32, share=0.75),
-        CropSet((256, 192), crops=1000, batch=10, share=0.25),
+        CropSet((128, 128), crops=8000, batch=32, share=0.6),
+        CropSet((256, 192), crops=2000, batch=10, share=0.4),
     )
     edits: int = 3
     full_strength: float = 0.7
     min_strength: float = 0.4
-    recolored: float = 0.1
+    local_share: float = 0.33
+    recolored: float = 0.2
+    change_weight: float = 0.5
     high_noise: float = 2.0
-    pure_noise: float = 0.6
+    pure_noise: float = 0.5
     drop_image: float = 0.05
     drop_both: float = 0.05
     drop_text: float = 0.05
@@ -157,6 +165,8 @@ class TeacherTraining:
             all(item.crops >= 1 and item.batch >= 1 and item.share > 0 for item in self.crop_sets),
             "Every set of crops needs at least one crop, one a batch, and a positive share.",
         )
+        _require(0 <= self.local_share <= 1, "The fraction of local edits must lie between 0 and 1.")
+        _require(self.change_weight >= 0, "The weight of changes must be at least 0.")
         _require(0 <= self.pure_noise <= 1, "The fraction of examples of pure noise must lie between 0 and 1.")
         _require(
             self.drop_image + self.drop_both + self.drop_text <= 1, "Conditions are dropped more often than always."

@@ -27,9 +27,9 @@ from mobie_coreml.training.config import CropSet, PhotoConfig, TeacherTraining
 from mobie_coreml.training.photos import Photos, Pixels, generator, random_crop, recolor
 
 ENCODE_BATCH = 16
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 MIN_REGION = 0.02
-"""A local edit whose region covers less of a crop than this is drawn again (up to twice)."""
+"""A local edit whose region covers less of a crop than this is drawn again (up to three times)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def cache_digest(
         "photos": [(photo.name, photo.image.size) for photo in photos.training],
         "photo_config": asdict(photo_config),
         "crops": [(item.size, item.crops) for item in config.crop_sets],
-        "edits": [config.edits, config.full_strength, config.min_strength, config.recolored, list(EDITS)],
+        "edits": [config.edits, config.full_strength, config.min_strength, config.local_share, config.recolored],
+        "names": list(EDITS),
         "seed": seed,
     }
     digest.update(json.dumps(options, sort_keys=True).encode())
@@ -110,13 +111,16 @@ def load_pairs(
     return [PairSet(*(loaded[f"{index}/{name}"] for name in names)) for index in range(len(config.crop_sets))]
 
 
-def draw_edit(crop: Pixels, rng: np.random.Generator) -> tuple[int, Edit]:
-    """An edit at random; a local one that would change next to nothing is drawn again, up to twice."""
+def draw_edit(crop: Pixels, local_share: float, rng: np.random.Generator) -> tuple[int, Edit]:
+    """An edit at random, `local_share` of them local; a local one that would change next to nothing is drawn again, up
+    to three times, among the local ones."""
+    local = rng.random() < local_share
     names = list(EDITS)
-    for attempt in range(3):
-        index = int(rng.integers(len(names)))
+    eligible = [index for index, name in enumerate(names) if (EDITS[name].group == "local") == local]
+    for attempt in range(4):
+        index = eligible[rng.integers(len(eligible))]
         edit = EDITS[names[index]]
-        if edit.group != "local" or attempt == 2 or float(edit.mask(crop).mean()) > MIN_REGION:
+        if not local or attempt == 3 or float(edit.mask(crop).mean()) > MIN_REGION:
             break
     return index, edit
 
@@ -154,7 +158,7 @@ def _make_group(
         group.crops.append(crop)
         group.photos.append(source)
         for _ in range(config.edits):
-            index, edit = draw_edit(crop, rng)
+            index, edit = draw_edit(crop, config.local_share, rng)
             group.versions.append(edit.apply(crop, draw_strength(config, rng)))
             group.edits.append(index)
     return group

@@ -37,6 +37,7 @@ from mobie_coreml.training.photos import Photos, center_crop, generator
 from mobie_coreml.training.wording import vary_wording
 
 VALIDATION_STEPS = 4
+CHANGE_LIMIT = 6.0
 VALIDATION_PHOTOS = 31
 
 
@@ -96,6 +97,19 @@ def channel_weights(autoencoder: TinyAutoencoder, latents: torch.Tensor) -> torc
     return weights / weights.mean()
 
 
+def change_weights(images: torch.Tensor, edited: torch.Tensor, weight: float) -> torch.Tensor:
+    """How much an error weighs at each place, (B, 1, h, w): 1 plus `weight` times the edit's squared change there over
+    its mean over the example, the ratio kept to at most `CHANGE_LIMIT`; 1 where an edit changes nothing.
+
+    Args:
+        images, edited: (B, L, h, w) latents.
+        weight: See `TeacherTraining.change_weight`.
+    """
+    change = (edited - images).square().mean(dim=1, keepdim=True)
+    mean = change.mean(dim=(2, 3), keepdim=True)
+    return 1 + weight * (change / mean.clamp_min(1e-4)).clamp_max(CHANGE_LIMIT)
+
+
 def _attention(device: torch.device) -> AbstractContextManager[None]:
     """Plain matrix products for attention on a CPU: on so few positions the fused kernel's backward pass takes five
     times as long (a quarter of a training step)."""
@@ -143,6 +157,7 @@ class TeacherStage:
         rows = torch.from_numpy(rng.integers(len(pairs.images), size=count))
         columns = torch.from_numpy(rng.integers(pairs.edited.shape[1], size=count))
         images, edited = pairs.images[rows].float(), pairs.edited[rows, columns].float()
+        change = change_weights(images, edited, self.config.change_weight)
         prompts = []
         for edit in pairs.edits[rows, columns].tolist():
             phrases = self.phrases[edit]
@@ -159,6 +174,7 @@ class TeacherStage:
         tensors = {
             "images": images,
             "edited": edited,
+            "change": change,
             "ids": ids,
             "timesteps": torch.from_numpy(timesteps),
             "pure": torch.from_numpy(pure),
@@ -166,7 +182,8 @@ class TeacherStage:
         return Batch(tensors, sources)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        """Mean squared error of the output against the schedule's target, channels weighted by what they show."""
+        """Mean squared error of the output against the schedule's target, channels weighted by what they show and
+        places by how much the edit changes them."""
         tensors = batch.tensors
         edited, timesteps = tensors["edited"], tensors["timesteps"]
         noise = torch.randn(edited.shape, generator=generator).to(edited.device)
@@ -176,7 +193,9 @@ class TeacherStage:
         with _attention(edited.device):
             output = self.network(sample, timesteps, tensors["ids"]).float()
         squared = (output - self.schedule.target(edited, noise, timesteps)).square()
-        return (self._weights.to(squared.device) * squared).mean(), {"squared_error": float(squared.detach().mean())}
+        return (tensors["change"] * self._weights.to(squared.device) * squared).mean(), {
+            "squared_error": float(squared.detach().mean())
+        }
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:

@@ -19,7 +19,14 @@ from mobie_coreml.training.latents import cache_digest, draw_edit, draw_strength
 from mobie_coreml.training.loop import train
 from mobie_coreml.training.metrics import MetricsLog
 from mobie_coreml.training.photos import Photos, generator, random_crop
-from mobie_coreml.training.teacher import TeacherNetwork, TeacherStage, channel_weights, new_teacher
+from mobie_coreml.training.teacher import (
+    CHANGE_LIMIT,
+    TeacherNetwork,
+    TeacherStage,
+    change_weights,
+    channel_weights,
+    new_teacher,
+)
 
 OPTIONS = TeacherTraining(
     crop_sets=(CropSet((32, 32), crops=20, batch=6, share=0.5), CropSet((64, 48), crops=5, batch=2, share=0.5)),
@@ -65,7 +72,7 @@ def test_pairs_are_the_crops_and_their_edits(tmp_path: Path, photos: Photos, sma
         rng.random()
         names = list(EDITS)
         for version in range(2):
-            index, edit = draw_edit(crop, rng)
+            index, edit = draw_edit(crop, options.local_share, rng)
             rng.random()
             assert int(pairs.edits[place, version]) == names.index(edit.name) == index
             truth = torch.from_numpy(edit.apply(crop, 1.0)).permute(2, 0, 1)[None]
@@ -101,10 +108,27 @@ def test_a_cache_is_used_again_and_never_for_anything_else(
 
 def test_local_edits_are_drawn_where_they_change_something() -> None:
     grey = np.full((32, 32, 3), 0.5, np.float32)
-    drawn = [draw_edit(grey, generator(0, index))[1] for index in range(300)]
-    local = sum(edit.group == "local" and edit.name != "only_red" for edit in drawn) / len(drawn)
-    everywhere = sum(edit.group == "local" and edit.name != "only_red" for edit in EDITS.values()) / len(EDITS)
-    assert local < 0.4 * everywhere
+    drawn = [draw_edit(grey, 0.5, generator(0, index))[1] for index in range(300)]
+    local = [edit for edit in drawn if edit.group == "local"]
+    assert 0.4 < len(local) / len(drawn) < 0.6
+    # Nothing in a grey crop has a colour to change, but all of it can lose what is not red.
+    kinds = sum(edit.group == "local" for edit in EDITS.values())
+    assert sum(edit.name == "only_red" for edit in local) / len(local) > 2 / kinds
+    assert all(edit.group != "local" for edit in (draw_edit(grey, 0.0, generator(1, place))[1] for place in range(50)))
+
+
+def test_errors_weigh_more_where_an_edit_changes_something() -> None:
+    images = torch.randn(3, 4, 8, 8)
+    edited = images.clone()
+    edited[0, :, :2, :2] += 3.0
+    edited[1] += 1.0
+    weights = change_weights(images, edited, 0.5)
+    assert weights.shape == (3, 1, 8, 8)
+    assert torch.equal(weights[0, 0, 4:], torch.ones(4, 8))
+    torch.testing.assert_close(weights[0, 0, :2, :2], torch.full((2, 2), 1 + 0.5 * CHANGE_LIMIT))
+    torch.testing.assert_close(weights[1], torch.full((1, 8, 8), 1.5))
+    assert torch.equal(weights[2], torch.ones(1, 8, 8))
+    assert torch.equal(change_weights(images, edited, 0.0), torch.ones(3, 1, 8, 8))
 
 
 def test_strengths_are_mostly_full_and_never_below_the_least() -> None:
@@ -162,7 +186,8 @@ def test_an_untrained_teacher_predicts_nothing_and_costs_the_target(
     noise = torch.randn(edited.shape, generator=torch.Generator().manual_seed(5))
     schedule = NoiseSchedule(prediction_type="v_prediction")
     weights = channel_weights(autoencoder(small_preset), one.pairs[0].edited[:16, 0].float())
-    expected = (weights[:, None, None] * schedule.velocity(edited, noise, timesteps).square()).mean()
+    squared = schedule.velocity(edited, noise, timesteps).square()
+    expected = (batch.tensors["change"] * weights[:, None, None] * squared).mean()
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 

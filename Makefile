@@ -38,10 +38,12 @@ test-python: $(STAMP)
 test-wheel: $(STAMP)
 	$(BIN)/python scripts/check_wheel.py
 
+# Other programs are called swift too: only the compiler says its version so.
 test-swift:
-	@if [ ! -f Package.swift ]; then echo "No Swift package in this tree yet: nothing to test."; \
-	elif command -v swift >/dev/null 2>&1; then swift test; \
-	else echo "swift was not found: the Swift tests were skipped."; fi
+	@if swift --version 2>/dev/null | grep -q "Swift version"; then \
+		swift format lint --strict --recursive Package.swift ios_app tests/swift && \
+		swift test --scratch-path build/swift; \
+	else echo "The Swift compiler was not found: the Swift tests were skipped."; fi
 
 test-slow: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 3600
@@ -54,6 +56,8 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/identity.py
 	$(BIN)/python benchmarks/convert.py
+	$(BIN)/python benchmarks/convert.py --weight-bits 6
+	$(BIN)/python benchmarks/weight_bits.py
 	$(BIN)/python benchmarks/execute.py --preset nano
 	$(BIN)/python benchmarks/execute.py --preset mobile
 	$(BIN)/python benchmarks/palettize.py

@@ -1,0 +1,170 @@
+extension ModelManifest {
+    /// The manifest of an object that has the schema's form.
+    static func decode(_ members: JSONObject) throws(ManifestError) -> ModelManifest {
+        let fields = ManifestFields(members: members, path: "")
+        let frame = try fields.inside("frame")
+        let noise = try fields.inside("noise")
+        let schedule = try fields.inside("schedule")
+        let components = try fields.inside("components")
+        return ModelManifest(
+            method: try EditMethod(try fields.inside("method")),
+            frame: FrameSize(width: try frame.integer("width"), height: try frame.integer("height")),
+            latents: try LatentsInfo(try fields.inside("latents")),
+            noise: NoiseInfo(stream: try noise.integer("stream"), frameStride: try noise.integer("frame_stride")),
+            schedule: StepSchedule(
+                sampler: try schedule.choice("sampler"),
+                steps: try schedule.list("steps") { one throws(ManifestError) in try ScheduleStep(one) }),
+            components: try componentNames(components).map { name throws(ManifestError) in
+                try ModelComponent(name, try components.inside(name.rawValue))
+            },
+            tokenizer: try TokenizerInfo(try fields.inside("tokenizer")),
+            gates: try ParityGates(try fields.inside("gates")),
+            provenance: try Provenance(try fields.inside("provenance")),
+            extensions: fields.has("extensions") ? try fields.object("extensions") : JSONObject())
+    }
+}
+
+/// Names of components that an object has, in its order.
+private func componentNames(_ fields: ManifestFields) -> [ComponentName] {
+    fields.members.names.compactMap(ComponentName.init(rawValue:))
+}
+
+extension EditMethod {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        let schedule = try fields.inside("noise_schedule")
+        let guidance = try fields.inside("guidance")
+        predictionType = try fields.choice("prediction_type")
+        noiseSchedule = NoiseSchedule(
+            betaStart: try schedule.double("beta_start"), betaEnd: try schedule.double("beta_end"),
+            trainTimesteps: try schedule.integer("train_timesteps"))
+        self.guidance = Guidance(
+            kind: try guidance.choice("kind"), text: try ScaleRange(try guidance.inside("text")),
+            image: try ScaleRange(try guidance.inside("image")),
+            passes: try guidance.list("passes") { one throws(ManifestError) in try GuidancePass(one) })
+    }
+}
+
+extension ScaleRange {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        minimum = try fields.double("minimum")
+        maximum = try fields.double("maximum")
+        standard = try fields.double("default")
+    }
+}
+
+extension GuidancePass {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        let terms = try fields.inside("weight")
+        usesText = try fields.bool("text")
+        usesImage = try fields.bool("image")
+        weight = PassWeight(
+            constant: try terms.double("constant"), text: try terms.double("text"), image: try terms.double("image"))
+    }
+}
+
+extension LatentsInfo {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        shape = try fields.integers("shape")
+        pixelsPerLatent = try fields.integer("pixels_per_latent")
+        scalingFactor = try fields.double("scaling_factor")
+    }
+}
+
+extension ScheduleStep {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        timestep = try fields.integer("timestep")
+        estimate = try fields.double("x0")
+        latents = try fields.double("latents")
+        noise = try fields.double("noise")
+    }
+}
+
+extension FileRecord {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        path = try fields.string("path")
+        sha256 = try fields.string("sha256")
+        bytes = try fields.integer("bytes")
+    }
+}
+
+extension TokenizerInfo {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        positions = try fields.integer("positions")
+        vocabularySize = try fields.integer("vocabulary_size")
+        files = try fields.list("files") { one throws(ManifestError) in try FileRecord(one) }
+    }
+}
+
+extension ParityGate {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        fp32 = try fields.double("fp32")
+        fp16 = try fields.double("fp16")
+        palettized = try fields.optionalDouble("palettized")
+        reason = fields.has("reason") ? try fields.string("reason") : ""
+    }
+}
+
+extension ParityGates {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        let inner = try fields.inside("components")
+        var found: [ComponentName: ParityGate] = [:]
+        for name in componentNames(inner) { found[name] = try ParityGate(try inner.inside(name.rawValue)) }
+        components = found
+        edit = try ParityGate(try fields.inside("edit"))
+    }
+}
+
+extension Provenance {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        let made = try fields.inside("tools")
+        var versions: [String: String] = [:]
+        for name in made.members.names { versions[name] = try made.string(name) }
+        checkpointSHA256 = try fields.string("checkpoint_sha256")
+        preset = try fields.string("preset")
+        licence = try fields.string("licence")
+        origin = try fields.object("origin")
+        tools = versions
+    }
+}
+
+extension ModelComponent {
+    fileprivate init(_ name: ComponentName, _ fields: ManifestFields) throws(ManifestError) {
+        self.name = name
+        file = try fields.string("file")
+        form = try fields.choice("form")
+        sha256 = try fields.string("sha256")
+        files = try fields.list("files") { one throws(ManifestError) in try FileRecord(one) }
+        inputs = try fields.list("inputs") { one throws(ManifestError) in try TensorInfo(one) }
+        outputs = try fields.list("outputs") { one throws(ManifestError) in try TensorInfo(one) }
+        computeUnits = try fields.choice("compute_units")
+        arithmetic = try fields.choice("arithmetic")
+        attention = try fields.choice("attention")
+        weightBits = try fields.double("weight_bits")
+        weightBytes = try fields.integer("weight_bytes")
+        deploymentTarget = try fields.choice("deployment_target")
+        isMacOSOnly = try fields.bool("macos_only")
+        reuseKey = try fields.string("reuse_key")
+        palettes = fields.has("palettes") ? try Palettes(try fields.inside("palettes")) : nil
+    }
+}
+
+extension Palettes {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        recipe = try fields.string("recipe")
+        recipeSHA256 = try fields.string("recipe_sha256")
+        tensors = try fields.integer("tensors")
+        snrDB = try fields.optionalDouble("snr_db")
+    }
+}
+
+extension TensorInfo {
+    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+        name = try fields.string("name")
+        shape = try fields.integers("shape")
+        elementType = try fields.choice("dtype")
+        source = try fields.choice("source")
+        meaning = try fields.string("meaning")
+        minimum = try fields.optionalDouble("minimum")
+        maximum = try fields.optionalDouble("maximum")
+    }
+}

@@ -1,0 +1,43 @@
+/// What to change, and how strongly.
+public struct EditInstruction: Sendable, Hashable, Codable {
+    /// What to change: make it snow.
+    public var prompt: String
+    /// nil takes the model's own.
+    public var textGuidance: Double?
+    /// nil takes the model's own.
+    public var imageGuidance: Double?
+
+    /// An instruction; scales that are left out are the model's own.
+    public init(prompt: String, textGuidance: Double? = nil, imageGuidance: Double? = nil) {
+        (self.prompt, self.textGuidance, self.imageGuidance) = (prompt, textGuidance, imageGuidance)
+    }
+
+    /// The scales within the model's ranges.
+    ///
+    /// - Throws: `EditError.scaleOutOfRange`.
+    func scales(_ guidance: Guidance) throws(EditError) -> GuidanceScales {
+        GuidanceScales(
+            text: try Self.choose(textGuidance, "text", guidance.text),
+            image: try Self.choose(imageGuidance, "image", guidance.image))
+    }
+
+    private static func choose(_ value: Double?, _ name: String, _ range: ScaleRange) throws(EditError) -> Double {
+        guard let value else { return range.standard }
+        // A value that is not a number is in no range.
+        guard value >= range.minimum && value <= range.maximum else {
+            throw .scaleOutOfRange(name: name, value: value, minimum: range.minimum, maximum: range.maximum)
+        }
+        return value
+    }
+}
+
+/// Everything of an instruction that the Denoiser needs: for every step of the schedule the passes of that step.
+struct Conditioning<Tensor: Sendable>: Sendable {
+    struct Pass: Sendable {
+        let tensors: [String: Tensor]
+        let usesImage: Bool
+        let weight: Float
+    }
+
+    let steps: [[Pass]]
+}

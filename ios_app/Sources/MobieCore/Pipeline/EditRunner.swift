@@ -1,0 +1,86 @@
+/// Runs a model's schedule of steps and passes on one frame.
+///
+/// Sums are kept in single precision between steps, in the order of `mobie edit`, so that both give the same pixels;
+/// a model of one pass and one step goes from tensor to tensor without a look at its numbers.
+struct EditRunner<Backend: EditBackend>: Sendable {
+    /// Noise of one frame: what it starts from, and fresh noise after each step that takes some.
+    struct Noise: Sendable {
+        let initial: [Float]
+        let initialTensor: Backend.Tensor
+        let fresh: [[Float]]
+    }
+
+    let backend: Backend
+    let manifest: ModelManifest
+
+    /// The noise of a frame: 0 where it is fixed for a session, else the frame's number.
+    ///
+    /// With n = stream + frame * stride the initial noise is stream n, that after step i (from 0) stream n + 1 + i.
+    func noise(seed: UInt64, frame: UInt64) async throws -> Noise {
+        let info = manifest.noise
+        let (offset, overflow) = frame.multipliedReportingOverflow(by: UInt64(info.frameStride))
+        let (first, overflow2) = offset.addingReportingOverflow(UInt64(info.stream))
+        let (_, overflow3) = first.addingReportingOverflow(UInt64(manifest.schedule.steps.count))
+        if overflow || overflow2 || overflow3 { throw EditError.noiseStreamOutOfRange }
+        let count = manifest.latents.shape.reduce(1, *)
+        func values(_ stream: UInt64) -> [Float] {
+            DeterministicNoise.standardNormal(seed: seed, stream: stream, count: count).map(HalfPrecision.value)
+        }
+        let initial = values(first)
+        let fresh = manifest.schedule.steps.enumerated().filter { $0.element.noise != 0 }.map { index, _ in
+            values(first + 1 + UInt64(index))
+        }
+        return Noise(initial: initial, initialTensor: try await backend.latents(initial), fresh: fresh)
+    }
+
+    /// Edited latents: the schedule from noise to the last step's result.
+    func denoise(
+        _ imageLatents: Backend.Tensor, _ conditioning: Conditioning<Backend.Tensor>, _ noise: Noise
+    ) async throws -> Backend.Tensor {
+        var (tensor, values) = (noise.initialTensor, noise.initial)
+        var fresh = noise.fresh[...]
+        for (step, passes) in zip(manifest.schedule.steps, conditioning.steps) {
+            try Task.checkCancellation()
+            if let only = passes.first, passes.count == 1, only.weight == 1, step.isEstimate {
+                tensor = try await run(only, imageLatents, tensor)
+                // The numbers are needed only by a step that is still to come.
+                let isLast = step == manifest.schedule.steps.last
+                if !isLast { values = try await backend.values(of: tensor) }
+                continue
+            }
+            var estimate = [Float](repeating: 0, count: values.count)
+            for pass in passes {
+                let output = try await backend.values(of: try await run(pass, imageLatents, tensor))
+                guard output.count == estimate.count else { throw ShapeMismatch() }
+                for index in estimate.indices { estimate[index] += pass.weight * output[index] }
+            }
+            values = step.advance(values, estimate, step.noise == 0 ? nil : fresh.popFirst())
+            tensor = try await backend.latents(values)
+        }
+        return tensor
+    }
+
+    /// The Denoiser gave another number of latents than the manifest says.
+    struct ShapeMismatch: Error {}
+
+    private func run(
+        _ pass: Conditioning<Backend.Tensor>.Pass, _ imageLatents: Backend.Tensor, _ latents: Backend.Tensor
+    ) async throws -> Backend.Tensor {
+        let image = pass.usesImage ? imageLatents : nil
+        return try await backend.denoise(imageLatents: image, latents: latents, conditioning: pass.tensors)
+    }
+}
+
+extension ScheduleStep {
+    /// Whether the step's result is the estimate itself.
+    var isEstimate: Bool { estimate == 1 && latents == 0 && noise == 0 }
+
+    /// The next latents; after the last step, the result.
+    func advance(_ latents: [Float], _ estimate: [Float], _ fresh: [Float]?) -> [Float] {
+        let (a, b, c) = (Float(self.estimate), Float(self.latents), Float(noise))
+        var next = estimate.map { a * $0 }
+        if b != 0 { for index in next.indices { next[index] = next[index] + b * latents[index] } }
+        if let fresh { for index in next.indices { next[index] = next[index] + c * fresh[index] } }
+        return next
+    }
+}

@@ -1,0 +1,142 @@
+import Testing
+
+@testable import MobieCore
+
+/// Schedules and passes give the bits of the Python editor.
+struct EditScheduleTests {
+    private struct Case: Decodable {
+        struct Step: Decodable {
+            let timestep: Int
+            let x0: Double
+            let latents: Double
+            let noise: Double
+        }
+
+        struct Pass: Decodable {
+            let text: Bool
+            let image: Bool
+            let weight: [Double]
+        }
+
+        let steps: [Step]
+        let passes: [Pass]
+        let textGuidance: Double
+        let imageGuidance: Double
+        let frame: UInt64
+        let bits: [UInt16]
+
+        private enum CodingKeys: String, CodingKey {
+            case steps, passes, frame, bits
+            case textGuidance = "text_guidance"
+            case imageGuidance = "image_guidance"
+        }
+    }
+
+    @Test func editsAreThoseOfPythonToTheBit() async throws {
+        let cases: [Case] = try Vectors.decode("schedules.json")
+        #expect(cases.count == 17)
+        let image = DeterministicNoise.standardNormal(seed: 99, stream: 0, count: 60).map(HalfPrecision.value)
+        for (number, one) in cases.enumerated() {
+            let manifest = try Models.manifest("embedded").replacing(
+                latents: [1, 4, 3, 5],
+                steps: one.steps.map {
+                    ScheduleStep(timestep: $0.timestep, estimate: $0.x0, latents: $0.latents, noise: $0.noise)
+                },
+                guidance: Guidance(
+                    kind: one.passes.count == 1 ? .embedded : .threePass, text: Models.anyScale, image: Models.anyScale,
+                    passes: one.passes.map {
+                        GuidancePass(
+                            usesText: $0.text, usesImage: $0.image,
+                            weight: PassWeight(constant: $0.weight[0], text: $0.weight[1], image: $0.weight[2]))
+                    }))
+            let backend = StandInBackend()
+            let conditioner = Conditioner(backend: backend, manifest: manifest, tokenizer: try Models.tokenizer())
+            let instruction = EditInstruction(
+                prompt: "snow", textGuidance: one.textGuidance, imageGuidance: one.imageGuidance)
+            let runner = EditRunner(backend: backend, manifest: manifest)
+            let edited = try await runner.denoise(
+                StandInBackend.Tensor(values: image), try await conditioner.condition(instruction),
+                try await runner.noise(seed: 5, frame: one.frame))
+            #expect(edited.values.map { HalfPrecision.bits(of: Double($0)) } == one.bits, "case \(number)")
+        }
+    }
+
+    @Test func conditioningIsKeptAndBounded() async throws {
+        let backend = StandInBackend()
+        let manifest = try Models.manifest("three-pass")
+        let conditioner = Conditioner(backend: backend, manifest: manifest, tokenizer: try Models.tokenizer())
+        _ = try await conditioner.condition(EditInstruction(prompt: "snow"))
+        // Three steps, with the prompt and without.
+        #expect(await backend.log.calls == [.textEncoder: 2, .conditioner: 6])
+        _ = try await conditioner.condition(EditInstruction(prompt: "snow", textGuidance: 3))
+        // Without guidance inputs the scales change weights alone.
+        #expect(await backend.log.calls == [.textEncoder: 2, .conditioner: 6])
+        await conditioner.clear()
+        _ = try await conditioner.condition(EditInstruction(prompt: "snow"))
+        #expect(await backend.log.calls == [.textEncoder: 4, .conditioner: 12])
+        var cache = LimitedCache<Int, Int>(capacity: 3)
+        for number in 0..<100 { cache[number] = number }
+        #expect(cache.count == 3)
+        #expect((cache[96], cache[97], cache[99]) == (nil, 97, 99))
+    }
+
+    @Test func passesOfWeightZeroAreNotRun() async throws {
+        let backend = StandInBackend()
+        let manifest = try Models.manifest("three-pass")
+        let conditioner = Conditioner(backend: backend, manifest: manifest, tokenizer: try Models.tokenizer())
+        let made = try await conditioner.condition(EditInstruction(prompt: "snow", textGuidance: 2, imageGuidance: 1))
+        #expect(made.steps.map(\.count) == [2, 2, 2])
+    }
+
+    @Test func instructionsThatCannotBeAreRefused() async throws {
+        let manifest = try Models.manifest("embedded")
+        let conditioner = Conditioner(backend: StandInBackend(), manifest: manifest, tokenizer: try Models.tokenizer())
+        await #expect(throws: EditError.emptyPrompt) { try await conditioner.condition(EditInstruction(prompt: " \n")) }
+        await #expect(throws: TokenizerError.self) {
+            try await conditioner.condition(EditInstruction(prompt: String(repeating: "snow ", count: 76)))
+        }
+        for value in [1.9, 14.1, .nan, .infinity] {
+            await #expect {
+                try await conditioner.condition(EditInstruction(prompt: "snow", textGuidance: value))
+            } throws: {
+                guard case .scaleOutOfRange("text", _, 2, 14)? = $0 as? EditError else { return false }
+                return true
+            }
+        }
+        #expect(EditError.emptyPrompt.recoverySuggestion?.isEmpty == false)
+    }
+
+    @Test func noiseBeyondTheLastStreamIsRefused() async throws {
+        let runner = EditRunner(backend: StandInBackend(), manifest: try Models.manifest("embedded"))
+        await #expect(throws: EditError.noiseStreamOutOfRange) { try await runner.noise(seed: 0, frame: 1 << 32) }
+        #expect(try await runner.noise(seed: 0, frame: 1 << 31).initial.count == 8 * 24 * 32)
+    }
+}
+
+/// Manifests and tokenizers for tests of the pipeline.
+enum Models {
+    static let anyScale = ScaleRange(minimum: -100, maximum: 100, standard: 1)
+
+    static func manifest(_ base: String) throws -> ModelManifest {
+        let corpus: ManifestCorpusTests.Corpus = try Vectors.decode("manifests.json")
+        return try ModelManifest(parsing: Array(try #require(corpus.bases[base]).utf8))
+    }
+
+    static func tokenizer() throws -> CLIPTokenizer {
+        let folder = "mobie_coreml/models/vocabulary"
+        return try CLIPTokenizer(
+            vocabulary: try Vectors.bytes("\(folder)/vocab.json"), merges: try Vectors.bytes("\(folder)/merges.txt"))
+    }
+}
+
+extension ModelManifest {
+    /// The same manifest with other latents, steps and guidance.
+    func replacing(latents shape: [Int], steps: [ScheduleStep], guidance: Guidance) -> ModelManifest {
+        ModelManifest(
+            method: EditMethod(
+                predictionType: method.predictionType, noiseSchedule: method.noiseSchedule, guidance: guidance),
+            frame: frame, latents: LatentsInfo(shape: shape, pixelsPerLatent: 8, scalingFactor: 1), noise: noise,
+            schedule: StepSchedule(sampler: schedule.sampler, steps: steps), components: components,
+            tokenizer: tokenizer, gates: gates, provenance: provenance, extensions: extensions)
+    }
+}

@@ -25,6 +25,7 @@ from mobie_coreml.models.config import AutoencoderConfig
 from mobie_coreml.training.config import AutoencoderTraining, PhotoConfig, ReconstructionWeights
 from mobie_coreml.training.loop import Batch
 from mobie_coreml.training.photos import Photos, Pixels, center_crop, generator, random_crop, recolor
+from mobie_coreml.training.validation import stack
 
 
 class RunningNorm(nn.BatchNorm2d):
@@ -145,7 +146,7 @@ class AutoencoderStage:
         self.photos, self.photo_config, self.config, self.seed = photos, photo_config, config, seed
         torch.manual_seed(seed)
         self.network: nn.Module = NormalizedAutoencoder(model, decoder_only=config.decoder_only)
-        self._validation = _stack([center_crop(photo, validation_size) for photo in photos.held_out[:24]])
+        self._validation = stack([center_crop(photo, validation_size) for photo in photos.held_out[:24]])
 
     def start_from(self, autoencoder: TinyAutoencoder) -> None:
         """Takes over trained weights, whose latents are normalised already.
@@ -170,7 +171,7 @@ class AutoencoderStage:
             photo = self.photos.training[rng.integers(len(self.photos.training))]
             crops.append(self._vary(self._crop(photo, rng), rng))
             names.append(photo.name)
-        return Batch({"images": _stack(crops)}, tuple(names))
+        return Batch({"images": stack(crops)}, tuple(names))
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
         """Reconstruction loss through noisy latents, plus a small pull of the latents' moments to 0 and 1."""
@@ -256,10 +257,3 @@ def load_autoencoder(folder: Path) -> TinyAutoencoder:
     autoencoder = TinyAutoencoder(config)
     autoencoder.load_state_dict(load_file(folder / "diffusion_pytorch_model.safetensors"))
     return autoencoder.eval()
-
-
-def _stack(images: list[Pixels]) -> torch.Tensor:
-    """(H, W, 3) arrays to one (B, 3, H, W) tensor."""
-    if not images:
-        return torch.empty(0, 3, 1, 1)
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()

@@ -132,15 +132,16 @@ class TeacherTraining:
     """The teacher's stage: which pairs are cached, how noise levels are drawn, how often conditions are dropped.
 
     Every cached crop has `edits` edited versions beside it. `full_strength` is the fraction of them at strength 1; the
-    others are uniform between `min_strength` and 1. `local_share` is the fraction that are local edits, which are harder
-    than the others and often have nothing to do. Where an edit changes the latents more than elsewhere in the same
-    crop, the error weighs more: 1 + `change_weight` times the squared change over its mean there (at most
-    `CHANGE_LIMIT` times it), else the small regions of local edits are lost in the rest. `high_noise` is the exponent p of t = 1 - u^p with u uniform: 1
-    draws timesteps uniformly, more draws more of the noisiest. `pure_noise` is the fraction of examples at the last
-    timestep whose input is noise alone: there the schedule still lets 7 % of the edited latents through, enough to tell
-    the edit by its brightness and colour, and a network that may look there does not learn to read the prompt and fails
-    from the pure noise that sampling starts at (Lin et al. 2023, arXiv 2305.08891, section 3.1). Conditions are dropped
-    for guidance: image alone, both, text alone, each with its own probability.
+    others are uniform between `min_strength` and 1. `local_share` is the fraction that are local edits, which are
+    harder than the others and often have nothing to do. Where an edit changes the latents more than elsewhere in the
+    same crop, the error weighs more: 1 + `change_weight` times the squared change over its mean there (at most
+    `CHANGE_LIMIT` times it), else the small regions of local edits are lost in the rest. `high_noise` is the exponent p
+    of t = 1 - u^p with u uniform: 1 draws timesteps uniformly, more draws more of the noisiest. `pure_noise` is the
+    fraction of examples at the last timestep whose input is noise alone: there the schedule still lets 7 % of the
+    edited latents through, enough to tell the edit by its brightness and colour, and a network that may look there does
+    not learn to read the prompt and fails from the pure noise that sampling starts at (Lin et al. 2023, arXiv
+    2305.08891, section 3.1). Conditions are dropped for guidance: image alone, both, text alone, each with its own
+    probability.
     """
 
     crop_sets: tuple[CropSet, ...] = (

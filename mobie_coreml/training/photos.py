@@ -22,7 +22,7 @@ from mobie_coreml.errors import InputError
 from mobie_coreml.training.config import PhotoConfig
 
 Pixels = npt.NDArray[np.float32]
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 class _Unusable(Exception):
@@ -118,6 +118,9 @@ def _read(path: Path, short_side: int, min_side: int) -> Image.Image:
     """Upright 8-bit RGB, reduced to `short_side` where it is larger."""
     try:
         with Image.open(path) as image:
+            # In the MPO files of phones a preview or a depth map follows the photograph, which comes first.
+            if getattr(image, "is_animated", False) and image.format != "MPO":
+                raise _Unusable("animated")
             if image.mode in ("L", "LA", "1"):
                 raise _Unusable("greyscale")
             if image.mode == "CMYK":

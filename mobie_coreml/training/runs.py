@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from mobie_coreml.errors import InputError
-from mobie_coreml.files import check_output, sha256_file
+from mobie_coreml.files import check_output, check_replaceable, sha256_file
 from mobie_coreml.models.checkpoint import load_checkpoint
 from mobie_coreml.models.checkpoint_files import INFO_FILE, STEMS, TOKENIZER_FILES, VOCABULARY
 from mobie_coreml.models.presets import Preset
@@ -18,8 +18,9 @@ from mobie_coreml.models.tokenizer import CLIPTokenizer
 from mobie_coreml.training.autoencoder import AutoencoderStage, load_autoencoder
 from mobie_coreml.training.config import AutoencoderTraining, LoopConfig, PhotoConfig, TeacherTraining
 from mobie_coreml.training.latents import load_pairs
-from mobie_coreml.training.loop import Report, RunResult, train
+from mobie_coreml.training.loop import RUN_FILE, Report, RunResult, train
 from mobie_coreml.training.photos import Photos, load_photos
+from mobie_coreml.training.processes import main_first
 from mobie_coreml.training.teacher import TeacherNetwork, TeacherStage, new_teacher
 
 WEIGHTS = f"{STEMS['vae']}.safetensors"
@@ -32,13 +33,17 @@ class Progress:
     Attributes:
         photos: (files read, files in all).
         summary: One line about the photographs.
-        pairs: (crops encoded, crops in all), teacher only.
+        pairs: (crops encoded, crops in all).
+        triples: Triples read so far.
+        samples: (samples of a teacher made, samples in all).
         step: After every step.
     """
 
     photos: Callable[[int, int], None] | None = None
     summary: Callable[[str], None] | None = None
     pairs: Callable[[int, int], None] | None = None
+    triples: Callable[[int], None] | None = None
+    samples: Callable[[int, int], None] | None = None
     step: Report | None = None
 
 
@@ -75,11 +80,12 @@ def train_autoencoder(
     """
     photo_config, config = photo_config or PhotoConfig(), config or AutoencoderTraining()
     progress, preset = progress or Progress(), preset or find_preset("nano")
-    _check_start(out, resume=resume, force=force)
+    with main_first():
+        check_start(out, resume=resume, force=force)
     if config.decoder_only and start is None and not resume:
         raise InputError("Training the decoder alone needs a trained encoder.", "Pass --from with an autoencoder.")
     initial = None if start is None else load_autoencoder(autoencoder_folder(start))
-    loaded = _photos(photos, photo_config, config.crop, progress)
+    loaded = read_photos(photos, photo_config, config.crop, progress)
     stage = AutoencoderStage(loaded, photo_config, config, preset.autoencoder, loop.seed, preset.frame_size)
     if initial is not None:
         stage.start_from(initial)
@@ -123,7 +129,8 @@ def train_teacher(
     """
     photo_config, config = photo_config or PhotoConfig(), config or TeacherTraining()
     progress, preset = progress or Progress(), preset or find_preset("nano")
-    _check_start(out, resume=resume, force=force)
+    with main_first():
+        check_start(out, resume=resume, force=force)
     folder = autoencoder_folder(autoencoder)
     network = load_autoencoder(folder)
     channels = network.config.latent_channels
@@ -134,10 +141,11 @@ def train_teacher(
         )
     teacher, origin = _teacher(preset, tokenizer_dir, start, loop.seed)
     smallest = min(min(item.size) for item in config.crop_sets)
-    loaded = _photos(photos, photo_config, smallest, progress)
+    loaded = read_photos(photos, photo_config, smallest, progress)
     out.mkdir(parents=True, exist_ok=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pairs = load_pairs(out.parent, network, loaded, photo_config, config, loop.seed, progress.pairs)
+    with main_first():
+        pairs = load_pairs(out.parent, network, loaded, photo_config, config, loop.seed, progress.pairs)
     info = {"autoencoder_sha256": sha256_file(folder / WEIGHTS), "started_from": origin}
     stage = TeacherStage(teacher, pairs, loaded, network, tokenizer_dir, preset, config, loop.seed, info)
     return train(stage, loop, out, resume=resume, force=True, report=progress.step)
@@ -169,17 +177,19 @@ def _teacher(preset: Preset, tokenizer_dir: Path, start: Path | None, seed: int)
     return TeacherNetwork(checkpoint.unet(), checkpoint.text_encoder()), checkpoint.digest
 
 
-def _photos(folder: Path, config: PhotoConfig, min_side: int, progress: Progress) -> Photos:
+def read_photos(folder: Path, config: PhotoConfig, min_side: int, progress: Progress) -> Photos:
+    """The photographs of a folder, with progress and a summary."""
     loaded = load_photos(folder, config, min_side=min_side, advance=progress.photos)
     if progress.summary is not None:
         progress.summary(loaded.summary())
     return loaded
 
 
-def _check_start(out: Path, *, resume: bool, force: bool) -> None:
+def check_start(out: Path, *, resume: bool, force: bool) -> None:
     """Refuses before any work is done what the loop would refuse after it."""
     if not resume:
         check_output(out, force=force)
+        check_replaceable(out, RUN_FILE)
     elif not (out / "state").is_dir():
         raise InputError(f"{out} holds no run to resume.", "Start it without --resume.")
 

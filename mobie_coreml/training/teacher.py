@@ -9,7 +9,6 @@ few percent of the examples teaches it the null conditions that three-pass guida
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mobie_coreml.diffusion.samplers import sampler_steps
 from mobie_coreml.diffusion.schedule import NoiseSchedule
@@ -30,15 +28,17 @@ from mobie_coreml.models.presets import Preset
 from mobie_coreml.models.text_encoder import CLIPTextEncoder
 from mobie_coreml.models.tokenizer import CLIPTokenizer
 from mobie_coreml.models.unet import MobilePix2PixUNet
+from mobie_coreml.training.attention import fast_attention
 from mobie_coreml.training.config import TeacherTraining
 from mobie_coreml.training.latents import PairSet
 from mobie_coreml.training.loop import Batch
-from mobie_coreml.training.photos import Photos, center_crop, generator
+from mobie_coreml.training.photos import Photos, generator
+from mobie_coreml.training.sampling import sample
+from mobie_coreml.training.validation import edited_photos
 from mobie_coreml.training.wording import vary_wording
 
 VALIDATION_STEPS = 4
 CHANGE_LIMIT = 6.0
-VALIDATION_PHOTOS = 31
 
 
 class TeacherNetwork(nn.Module):
@@ -110,15 +110,6 @@ def change_weights(images: torch.Tensor, edited: torch.Tensor, weight: float) ->
     return 1 + weight * (change / mean.clamp_min(1e-4)).clamp_max(CHANGE_LIMIT)
 
 
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """Plain matrix products for attention on a CPU: on so few positions the fused kernel's backward pass takes five
-    times as long (a quarter of a training step)."""
-    if device.type != "cpu":
-        return nullcontext()
-    kernel: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
-    return kernel
-
-
 class TeacherStage:
     """Denoising of edited latents, given the image's latents and the instruction."""
 
@@ -145,7 +136,7 @@ class TeacherStage:
         self.schedule = NoiseSchedule(prediction_type=preset.prediction_type)
         self.phrases = [edit.phrases for edit in EDITS.values()]
         self._null = torch.tensor(self.tokenizer.encode("").ids)
-        self._images, self._truths, self._prompts = self._validation_set()
+        self._held_out = edited_photos(photos.held_out, preset.frame_size)
         self._weights = channel_weights(autoencoder, pairs[0].edited[:16, 0].float())[:, None, None]
 
     def batch(self, step: int) -> Batch:
@@ -190,7 +181,7 @@ class TeacherStage:
         noisy = self.schedule.add_noise(edited, noise, timesteps)
         noisy = torch.where(tensors["pure"][:, None, None, None], noise, noisy)
         sample = torch.cat([noisy, tensors["images"]], dim=1)
-        with _attention(edited.device):
+        with fast_attention(edited.device):
             output = self.network(sample, timesteps, tensors["ids"]).float()
         squared = (output - self.schedule.target(edited, noise, timesteps)).square()
         return (tensors["change"] * self._weights.to(squared.device) * squared).mean(), {
@@ -200,16 +191,17 @@ class TeacherStage:
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Mean PSNR in dB of held-out photographs edited with full guidance 1, against the true edits."""
-        if not len(self._images):
+        held_out = self._held_out
+        if not held_out.prompts:
             return {}
         assert isinstance(network, TeacherNetwork)
         values = []
         device = next(network.parameters()).device
-        for start in range(0, len(self._images), 8):
-            images, truths = self._images[start : start + 8], self._truths[start : start + 8]
-            ids = torch.tensor([self.tokenizer.encode(prompt).ids for prompt in self._prompts[start : start + 8]])
-            edited = self._edit(network, images.to(device), ids.to(device)).cpu()
-            errors = (edited - truths).square().mean(dim=(1, 2, 3)).clamp_min(1e-12)
+        for start in range(0, len(held_out.prompts), 8):
+            part = slice(start, start + 8)
+            ids = torch.tensor([self.tokenizer.encode(prompt).ids for prompt in held_out.prompts[part]])
+            edited = self._edit(network, held_out.images[part].to(device), ids.to(device)).cpu()
+            errors = (edited - held_out.edited[part]).square().mean(dim=(1, 2, 3)).clamp_min(1e-12)
             values.append(-10 * torch.log10(errors))
         return {"held_out_psnr": float(torch.cat(values).mean())}
 
@@ -245,29 +237,11 @@ class TeacherStage:
         text_end = both_end + config.drop_text
         return drawn < both_end, (drawn >= image_end) & (drawn < text_end)
 
-    def _validation_set(self) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-        """Held-out photographs, each with another edit at full strength and its canonical wording."""
-        images, truths, prompts = [], [], []
-        edits = list(EDITS.values())
-        for index, photo in enumerate(self.photos.held_out[:VALIDATION_PHOTOS]):
-            edit = edits[index % len(edits)]
-            image = center_crop(photo, self.preset.frame_size)
-            images.append(image)
-            truths.append(edit.apply(image, 1.0))
-            prompts.append(edit.phrases[0])
-        if not images:
-            return torch.empty(0), torch.empty(0), prompts
-        stacked = [torch.from_numpy(np.stack(items)).permute(0, 3, 1, 2).contiguous() for items in (images, truths)]
-        return stacked[0], stacked[1], prompts
-
     def _edit(self, network: TeacherNetwork, images: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) in 0..1 -> edited, by a few DDIM steps of the conditional pass from fixed noise."""
         latents = self.autoencoder.encode(2 * images - 1)
         noise = torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(0)).to(latents.device)
-        noisy = noise.expand_as(latents)
-        states = network.text_encoder(ids)
-        for step in sampler_steps(self.schedule, "ddim", VALIDATION_STEPS):
-            timestep = torch.full((len(images),), step.timestep, device=latents.device)
-            output = network.unet(torch.cat([noisy, latents], dim=1), timestep, states)
-            noisy = step.advance(noisy, self.schedule.x0_from_output(noisy, output, timestep))
+        steps = sampler_steps(self.schedule, "ddim", VALIDATION_STEPS)
+        started = noise.expand_as(latents)[:, None]
+        noisy = sample(network.unet, self.schedule, steps, latents, network.text_encoder(ids), (), started)
         return self.autoencoder.decode(noisy).add(1).div(2).clamp(0, 1)

@@ -49,6 +49,17 @@ def test_a_run_leaves_weights_and_figures_and_goes_on(
     assert "exists already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["autoencoder"], ["teacher", "--autoencoder", "nothing"]])
+def test_force_does_not_write_into_a_folder_that_is_no_run(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    before = sorted(folder.iterdir())
+    name, *options = command
+    assert main(["train", name, str(folder), str(folder), "--steps", "1", "--force", *options]) == 2
+    assert "not replaced" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -112,6 +112,14 @@ def test_a_run_that_exists_is_refused_and_replaced_with_force(tmp_path: Path) ->
     assert steps == [1, 2, 3]
 
 
+def test_a_folder_that_is_no_run_is_refused_even_with_force(tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "letter.txt").write_text("mine")
+    with pytest.raises(InputError, match="not replaced"):
+        train(LineStage(), config(steps=2), tmp_path / "letters", resume=False, force=True)
+    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["letter.txt"]
+
+
 def test_resuming_with_other_options_is_refused(tmp_path: Path) -> None:
     train(LineStage(), config(steps=2), tmp_path / "run", resume=False, force=False)
     with pytest.raises(InputError, match="made with another scale"):

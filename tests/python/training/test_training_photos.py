@@ -43,19 +43,23 @@ def test_unusable_files_are_left_out_and_counted(tmp_path: Path) -> None:
     drawing(96, 96).convert("L").save(tmp_path / "grey.png")
     drawing(96, 96).convert("CMYK").save(tmp_path / "print.jpg")
     Image.fromarray(np.full((96, 96), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    for name in ("moving.gif", "moving.webp", "moving.png"):
+        drawing(96, 96).save(tmp_path / name, save_all=True, append_images=[drawing(96, 96, 1)])
+    drawing(96, 80, 10).save(tmp_path / "with_depth.jpg", "MPO", save_all=True, append_images=[drawing(96, 80, 1)])
     (tmp_path / "notes.txt").write_text("not a photograph")
 
     photos = load_photos(tmp_path, PhotoConfig(held_out_every=0), min_side=64)
 
-    assert [photo.name for photo in photos.training] == [f"{index:04d}.png" for index in range(10)]
+    assert [photo.name for photo in photos.training] == [*(f"{index:04d}.png" for index in range(10)), "with_depth.jpg"]
     assert photos.skipped == {
         "unreadable": 2,
         "too small": 1,
         "greyscale": 1,
         "CMYK": 1,
         "not 8 bits a channel": 1,
+        "animated": 3,
     }
-    assert "6 left out" in photos.summary()
+    assert "9 left out" in photos.summary()
     assert "2 unreadable" in photos.summary()
 
 

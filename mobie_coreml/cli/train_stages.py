@@ -1,0 +1,226 @@
+"""`mobie train guidance`, `velocity` and `one-step`: the stages after the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mobie_coreml.cli.options import Json, Quiet
+from mobie_coreml.cli.train_options import (
+    Accumulate,
+    Force,
+    HeldOut,
+    Minutes,
+    Out,
+    Precision,
+    Rate,
+    Resume,
+    SaveMinutes,
+    Seed,
+    Steps,
+    Threads,
+    chosen_loop,
+)
+
+if TYPE_CHECKING:
+    from mobie_coreml.training.distillation_runs import Request
+    from mobie_coreml.training.loop import RunResult
+
+Data = Annotated[
+    str,
+    typer.Argument(help="Folder of photographs, or triples: a folder with triples.jsonl, .tar shards, hub:NAME."),
+]
+Teacher = Annotated[
+    str, typer.Option("--teacher", help="Checkpoint or run of the stage before; stays as it is, and is learnt from.")
+]
+Start = Annotated[
+    str | None, typer.Option("--from", help="Take the student's weights from this one instead of the teacher.")
+]
+PresetName = Annotated[str | None, typer.Option("--preset", help="Refuse a teacher of another preset.")]
+BatchSize = Annotated[int | None, typer.Option("--batch", help="Examples a batch, per process.", min=1)]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="NAME=VALUE: any option of the stage, see `--options`; repeatable.")
+]
+Split = Annotated[str, typer.Option("--split", help="Of a data set.")]
+MaxTriples = Annotated[int | None, typer.Option("--max-triples", help="Read no more triples than this.", min=1)]
+Crops = Annotated[int | None, typer.Option("--crops", help="Crops of photographs that are cached.", min=1)]
+
+
+def _show_options(stage: str, wanted: bool) -> None:
+    """Prints the options of a stage with the values of each family, and ends."""
+    if not wanted:
+        return
+    from mobie_coreml.training.settings import setting_values
+    from mobie_coreml.training.stage_config import ABLATIONS, STAGES
+
+    columns = {family: setting_values(config) for family, config in STAGES[stage].items()}
+    typer.echo(f"{'option':26} " + " ".join(f"{family:>14}" for family in columns))
+    for name in next(iter(columns.values())):
+        typer.echo(f"{name:26} " + " ".join(f"{values[name]:>14}" for values in columns.values()))
+    if stage == "one-step":
+        typer.echo("\nablations")
+        for name, (meaning, *_) in ABLATIONS.items():
+            typer.echo(f"{name:26} {meaning}")
+    raise typer.Exit
+
+
+def _options_of(stage: str) -> Any:
+    def show(wanted: bool) -> None:
+        _show_options(stage, wanted)
+
+    return typer.Option("--options", is_eager=True, callback=show, help="List the stage's options and end.")
+
+
+def add_commands(group: typer.Typer) -> None:
+    """Adds this module's commands to `mobie train`."""
+    group.command("guidance")(guidance)
+    group.command("velocity")(velocity)
+    group.command("one-step")(one_step)
+
+
+def guidance(
+    data: Data,
+    out: Out,
+    teacher: Teacher,
+    steps: Steps = None,
+    minutes: Minutes = None,
+    batch: BatchSize = None,
+    accumulate: Accumulate = 1,
+    learning_rate: Rate = None,
+    settings: Settings = None,
+    preset: PresetName = None,
+    seed: Seed = 0,
+    held_out_every: HeldOut = 20,
+    split: Split = "train",
+    max_triples: MaxTriples = None,
+    crops: Crops = None,
+    threads: Threads = 0,
+    precision: Precision = "bf16",
+    save_minutes: SaveMinutes = 3.0,
+    start: Start = None,
+    resume: Resume = False,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    options: Annotated[bool, _options_of("guidance")] = False,
+) -> None:
+    """Stage 3: both guidance scales become inputs, and three passes become one."""
+    from mobie_coreml.training.distillation_runs import train_guidance
+
+    _run(train_guidance, locals())
+
+
+def velocity(
+    data: Data,
+    out: Out,
+    teacher: Teacher,
+    steps: Steps = None,
+    minutes: Minutes = None,
+    batch: BatchSize = None,
+    accumulate: Accumulate = 1,
+    learning_rate: Rate = None,
+    settings: Settings = None,
+    preset: PresetName = None,
+    seed: Seed = 0,
+    held_out_every: HeldOut = 20,
+    split: Split = "train",
+    max_triples: MaxTriples = None,
+    crops: Crops = None,
+    threads: Threads = 0,
+    precision: Precision = "bf16",
+    save_minutes: SaveMinutes = 3.0,
+    start: Start = None,
+    resume: Resume = False,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    options: Annotated[bool, _options_of("velocity")] = False,
+) -> None:
+    """From noise to velocity prediction, which stage 4 starts from; nano predicts velocity from the beginning."""
+    from mobie_coreml.training.distillation_runs import train_velocity
+
+    _run(train_velocity, locals())
+
+
+def one_step(
+    data: Data,
+    out: Out,
+    teacher: Teacher,
+    steps: Steps = None,
+    minutes: Minutes = None,
+    batch: BatchSize = None,
+    accumulate: Accumulate = 1,
+    learning_rate: Rate = None,
+    settings: Settings = None,
+    ablation: Annotated[
+        list[str] | None, typer.Option("--ablation", help="Change of the method, see `--options`; repeatable.")
+    ] = None,
+    preset: PresetName = None,
+    seed: Seed = 0,
+    held_out_every: HeldOut = 20,
+    split: Split = "train",
+    max_triples: MaxTriples = None,
+    crops: Crops = None,
+    threads: Threads = 0,
+    precision: Precision = "bf16",
+    save_minutes: SaveMinutes = 3.0,
+    start: Start = None,
+    resume: Resume = False,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    options: Annotated[bool, _options_of("one-step")] = False,
+) -> None:
+    """Stage 4: adversarial distillation to a single step."""
+    from mobie_coreml.training.distillation_runs import train_one_step
+
+    _run(train_one_step, locals())
+
+
+def _run(train: Callable[[Request], RunResult], given: dict[str, Any]) -> None:
+    """Trains with the arguments of a command."""
+    from mobie_coreml.cli.train_view import TrainingBars, print_result
+    from mobie_coreml.training.config import LoopConfig, PhotoConfig
+    from mobie_coreml.training.distillation_runs import Request
+
+    def loop(usual: LoopConfig) -> LoopConfig:
+        names = ("steps", "minutes", "learning_rate", "seed", "threads", "precision", "save_minutes", "accumulate")
+        return chosen_loop(usual, *(given[name] for name in names))
+
+    settings = list(given["settings"] or [])
+    if given["batch"] is not None:
+        settings.append(f"batch={given['batch']}")
+    with TrainingBars(given["quiet"]) as bars:
+        result = train(
+            Request(
+                data=given["data"],
+                out=given["out"],
+                teacher=given["teacher"],
+                start=given["start"],
+                preset=given["preset"],
+                loop=loop,
+                settings=settings,
+                ablations=given.get("ablation") or (),
+                photo_config=PhotoConfig(held_out_every=given["held_out_every"]),
+                split=given["split"],
+                most=given["max_triples"],
+                crops=given["crops"],
+                command=_command_line(),
+                resume=given["resume"],
+                force=given["force"],
+                progress=bars.progress,
+            )
+        )
+    print_result(result, given["json"])
+
+
+def _command_line() -> str:
+    """What was typed, with paths shortened to their last part: a checkpoint says nothing about the machine."""
+    import shlex
+    import sys
+
+    words = [Path(word).name if "/" in word and not word.startswith("hub:") else word for word in sys.argv[1:]]
+    return shlex.join(["mobie", *words])

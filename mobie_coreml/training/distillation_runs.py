@@ -1,0 +1,237 @@
+"""Whole trainings of the stages after the teacher: from data and a checkpoint to a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mobie_coreml.errors import InputError
+from mobie_coreml.models.autoencoder import TinyAutoencoder
+from mobie_coreml.models.checkpoint import EMBEDDED, Checkpoint, load_checkpoint
+from mobie_coreml.models.checkpoint_files import INFO_FILE
+from mobie_coreml.training import guidance, one_step, velocity
+from mobie_coreml.training.config import LoopConfig, PhotoConfig
+from mobie_coreml.training.distillation import Material, require_same_family
+from mobie_coreml.training.examples import EditedPhotos, Examples
+from mobie_coreml.training.latents import cache_digest, load_pairs
+from mobie_coreml.training.loop import RunResult, Stage, train
+from mobie_coreml.training.processes import main_first
+from mobie_coreml.training.runs import Progress, check_start, read_photos
+from mobie_coreml.training.settings import with_settings
+from mobie_coreml.training.stage_config import (
+    GUIDANCE,
+    ONE_STEP,
+    STAGE_LOOPS,
+    VELOCITY,
+    GuidanceTraining,
+    OneStepTraining,
+    ScaleTraining,
+    VelocityTraining,
+    ablated,
+    family,
+    pair_sets,
+)
+from mobie_coreml.training.teacher_samples import TeacherSamples
+from mobie_coreml.training.triple_cache import CachedTriples, cache_triples
+from mobie_coreml.training.triples import open_triples
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a stage after the teacher.
+
+    Attributes:
+        data: A folder of photographs, or triples (see `triples.py`).
+        out: Run folder; the trained checkpoint is `out/result`.
+        teacher: Checkpoint, or run, that the stage starts from and learns from.
+        start: One that the student's weights are taken from instead, with a fresh optimiser.
+        preset: The preset that the teacher must be of; any, where unset.
+        loop: Makes the stage's usual loop into the one wanted.
+        settings: NAME=VALUE, changes of the stage's options.
+        ablations: Names of ablations, stage 4 only.
+        photo_config: Which photographs, how crops are drawn.
+        split: Of a data set.
+        most: Of triples.
+        crops: Of photographs, all sizes together; as many as the preset says, where unset.
+        command: What the result says it was made by.
+        resume: Continue the run in `out`.
+        force: Replace what is in `out`.
+        progress: Callbacks.
+    """
+
+    data: str
+    out: Path
+    teacher: str
+    start: str | None = None
+    preset: str | None = None
+    loop: Callable[[LoopConfig], LoopConfig] = lambda usual: usual
+    settings: Sequence[str] = ()
+    ablations: Sequence[str] = ()
+    photo_config: PhotoConfig = field(default_factory=PhotoConfig)
+    split: str = "train"
+    most: int | None = None
+    crops: int | None = None
+    command: str = ""
+    resume: bool = False
+    force: bool = False
+    progress: Progress = field(default_factory=Progress)
+
+
+def train_guidance(request: Request) -> RunResult:
+    """Stage 3.
+
+    Raises:
+        InputError: teacher, start, data or options do not fit, `out` exists or cannot be resumed.
+        WorkError: the loss stopped being a number.
+    """
+    teacher, start = _parents(request)
+    guidance.check_teacher(teacher)
+    if start is not None:
+        if not start.networks.unet.guidance_embedding:
+            raise InputError(
+                f"--from {start.path} has no guidance inputs.", "Leave --from out to start from the teacher."
+            )
+        _same_prediction(teacher, start)
+    config: GuidanceTraining = with_settings(GUIDANCE[family(teacher.preset)], request.settings)
+    loop = request.loop(STAGE_LOOPS["guidance", family(teacher.preset)])
+    unet = teacher.unet()
+    student = guidance.with_guidance_inputs(unet, loop.seed) if start is None else start.unet()
+
+    def stage(material: Material) -> Stage:
+        return guidance.GuidanceStage(unet, student, material, config)
+
+    return _train(request, teacher, start, loop, config.batch, config.scales, stage)
+
+
+def train_velocity(request: Request) -> RunResult:
+    """From noise to velocity prediction; raises as `train_guidance` does."""
+    teacher, start = _parents(request)
+    velocity.check_teacher(teacher)
+    if start is not None and start.schedule.prediction_type != "v_prediction":
+        raise InputError(
+            f"--from {start.path} does not predict velocity.", "Leave --from out to start from the teacher."
+        )
+    config: VelocityTraining = with_settings(VELOCITY[family(teacher.preset)], request.settings)
+    loop = request.loop(STAGE_LOOPS["velocity", family(teacher.preset)])
+    unet, student = teacher.unet(), (start or teacher).unet()
+    _same_shape(teacher, start)
+
+    def stage(material: Material) -> Stage:
+        return velocity.VelocityStage(unet, student, material, config)
+
+    return _train(request, teacher, start, loop, config.batch, config.scales, stage)
+
+
+def train_one_step(request: Request) -> RunResult:
+    """Stage 4; raises as `train_guidance` does."""
+    teacher, start = _parents(request)
+    one_step.check_teacher(teacher)
+    one_step.check_student(start or teacher)
+    config: OneStepTraining = ONE_STEP[family(teacher.preset)]
+    for name in request.ablations:
+        config = ablated(config, name)
+    config = with_settings(config, request.settings)
+    loop = request.loop(STAGE_LOOPS["one-step", family(teacher.preset)])
+    unet, student = teacher.unet(), (start or teacher).unet()
+    _same_shape(teacher, start)
+
+    def stage(material: Material) -> Stage:
+        samples = TeacherSamples(unet, material, config)
+        if config.pool:
+            samples.fill(request.out.parent, request.progress.samples)
+        return one_step.OneStepStage(samples, student, config)
+
+    return _train(request, teacher, start, loop, config.batch, config.scales, stage)
+
+
+def _train(
+    request: Request,
+    teacher: Checkpoint,
+    start: Checkpoint | None,
+    loop: LoopConfig,
+    batch: int,
+    scales: ScaleTraining,
+    make: Callable[[Material], Stage],
+) -> RunResult:
+    if loop.threads:
+        torch.set_num_threads(loop.threads)
+    with main_first():
+        check_start(request.out, resume=request.resume, force=request.force)
+    examples = _examples(request, teacher, batch, loop.seed)
+    provenance: dict[str, Any] = {"started_from": None if start is None else start.digest, "command": request.command}
+    material = Material(teacher, examples, scales, loop.seed, provenance)
+    report = request.progress.step
+    return train(make(material), loop, request.out, resume=request.resume, force=request.force, report=report)
+
+
+def _examples(request: Request, teacher: Checkpoint, batch: int, seed: int) -> Examples:
+    """The data as examples, encoded by the teacher's autoencoder."""
+    request.out.parent.mkdir(parents=True, exist_ok=True)
+    autoencoder = teacher.autoencoder().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    triples = open_triples(request.data, request.split)
+    if triples is None:
+        return _edited_photos(request, teacher, autoencoder, batch, seed)
+    progress = request.progress
+    with main_first():
+        folder = cache_triples(
+            request.out.parent,
+            triples,
+            autoencoder.to("cuda" if torch.cuda.is_available() else "cpu"),
+            teacher.frame_size,
+            held_out_every=request.photo_config.held_out_every,
+            most=request.most,
+            advance=progress.triples,
+        )
+    cached = CachedTriples(folder, batch)
+    if progress.summary is not None:
+        progress.summary(cached.summary())
+    return cached
+
+
+def _edited_photos(
+    request: Request, teacher: Checkpoint, autoencoder: TinyAutoencoder, batch: int, seed: int
+) -> EditedPhotos:
+    config = pair_sets(teacher.preset, teacher.frame_size, batch, request.crops)
+    smallest = min(min(item.size) for item in config.crop_sets)
+    photos = read_photos(Path(request.data), request.photo_config, smallest, request.progress)
+    with main_first():
+        pairs = load_pairs(
+            request.out.parent, autoencoder, photos, request.photo_config, config, seed, request.progress.pairs
+        )
+    digest = cache_digest(autoencoder, photos, request.photo_config, config, seed)
+    return EditedPhotos(pairs, photos, config, teacher.frame_size, digest, seed)
+
+
+def _parents(request: Request) -> tuple[Checkpoint, Checkpoint | None]:
+    teacher = _open(request.teacher)
+    if request.preset is not None and teacher.preset != request.preset:
+        raise InputError(
+            f"{teacher.path} is of the preset {teacher.preset}, not {request.preset}.",
+            "Pass a teacher of that preset, or leave --preset out.",
+        )
+    start = None if request.start is None else _open(request.start)
+    if start is not None:
+        require_same_family(teacher, start, "--from")
+    return teacher, start
+
+
+def _open(path: str) -> Checkpoint:
+    """A checkpoint, or the one that a run has written."""
+    inside = Path(path) / "result"
+    is_run = path != EMBEDDED and not (Path(path) / INFO_FILE).is_file() and (inside / INFO_FILE).is_file()
+    return load_checkpoint(inside if is_run else path)
+
+
+def _same_prediction(teacher: Checkpoint, start: Checkpoint) -> None:
+    ours, theirs = teacher.schedule.prediction_type, start.schedule.prediction_type
+    if ours != theirs:
+        raise InputError(f"--from {start.path} predicts {theirs}, the teacher {teacher.path} {ours}.")
+
+
+def _same_shape(teacher: Checkpoint, start: Checkpoint | None) -> None:
+    if start is not None and start.networks.unet != teacher.networks.unet:
+        raise InputError(f"The denoiser of --from {start.path} has another shape than the teacher's {teacher.path}.")

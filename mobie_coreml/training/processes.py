@@ -1,0 +1,124 @@
+"""The processes that train together: one, or as many as `accelerate launch` started.
+
+Each process holds the whole network and takes batches of its own; gradients are averaged over processes once a step, so
+that n processes descend the same loss as one whose step has n times the batches. Averaging is done here rather than by
+DistributedDataParallel because stages call parts of their networks, and an adversarial stage trains two at once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+
+from mobie_coreml.errors import InputError
+from mobie_coreml.training.config import Precision
+
+BUCKET = 16 * 1024 * 1024
+"""Numbers averaged in one message: few enough to hold twice, many enough that latency does not matter."""
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes and reports."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextlib.contextmanager
+def main_first() -> Iterator[None]:
+    """The main process runs the block before the others do, which then find what it left on the disk."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    processes = Processes("no")
+    if not processes.is_main:
+        processes.wait()
+    yield
+    if processes.is_main:
+        processes.wait()
+
+
+class Processes:
+    """This process among those that train together.
+
+    Attributes:
+        device: Where this process computes.
+        count: How many there are.
+        index: Which one this is.
+
+    Raises:
+        InputError: they were launched with parameters split among them.
+    """
+
+    def __init__(self, precision: Precision) -> None:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+        from accelerate.utils import DistributedType
+
+        AcceleratorState._reset_state(reset_partial_state=True)
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
+        if self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+            raise InputError(
+                "Every process of a training holds the whole network; FSDP and DeepSpeed are not supported.",
+                "Launch with `accelerate launch --multi_gpu`.",
+            )
+        self.device: torch.device = self.accelerator.device
+        self.count: int = self.accelerator.num_processes
+        self.index: int = self.accelerator.process_index
+        if self.count > 1:
+            atexit.register(_leave)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes and reports."""
+        return self.index == 0
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The arithmetic of losses."""
+        context: contextlib.AbstractContextManager[Any] = self.accelerator.autocast()
+        return context
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Adds the gradients of `loss`."""
+        self.accelerator.backward(loss)
+
+    def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Replaces gradients by their means over all processes."""
+        if self.count == 1:
+            return
+        bucket: list[torch.Tensor] = []
+        size = 0
+        for gradient in [item.grad for item in parameters if item.grad is not None]:
+            bucket.append(gradient)
+            size += gradient.numel()
+            if size >= BUCKET:
+                self._average(bucket)
+                bucket, size = [], 0
+        if bucket:
+            self._average(bucket)
+
+    def mean(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Means over all processes, the same numbers in each."""
+        if self.count == 1:
+            return dict(figures)
+        names = sorted(figures)
+        values = torch.tensor([figures[name] for name in names], dtype=torch.float64, device=self.device)
+        reduced = self.accelerator.reduce(values, "mean")
+        return dict(zip(names, reduced.tolist(), strict=True))
+
+    def wait(self) -> None:
+        """Returns when every process has called it."""
+        self.accelerator.reduce(torch.zeros(1, device=self.device), "sum")
+
+    def _average(self, gradients: list[torch.Tensor]) -> None:
+        flat = self.accelerator.reduce(torch.cat([item.reshape(-1) for item in gradients]), "mean")
+        for item, values in zip(gradients, flat.split([item.numel() for item in gradients]), strict=True):
+            item.copy_(values.view_as(item))
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from itertools import pairwise
+from types import FrameType
 
 import typer
 
@@ -39,6 +44,8 @@ def _register() -> None:
     """Adds every command module: each has `register(app)`; they import heavy things only inside commands."""
     import importlib
 
+    if app.registered_commands:
+        return
     for name in (
         "checkpoint",
         "convert",
@@ -46,6 +53,8 @@ def _register() -> None:
         "run",
         "inspect",
         "palettize",
+        "sensitivity",
+        "recipe",
         "parity",
         "edit",
         "train",
@@ -60,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-        0 success, 1 a check failed, 2 wrong use or bad input, 3 the work itself failed, 130 interrupted.
+        0 success, 1 a check failed, 2 wrong use or bad input, 3 the work itself failed; 130 interrupted, 129 hung up,
+        143 terminated (128 and the signal's number).
     """
     from mobie_coreml.errors import MobieError
     from palettization.errors import PackageError
@@ -70,10 +80,13 @@ def main(argv: list[str] | None = None) -> int:
         print("Error: An argument is empty.\n  Is a variable of your shell not set?", file=sys.stderr)
         return 2
     try:
-        result = app(args=argv, standalone_mode=False, prog_name="mobie")
+        with _ends_cleanly():
+            result = app(args=argv, standalone_mode=False, prog_name="mobie")
         code = int(result) if isinstance(result, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        code = 130
+        code = 128 + signal.SIGINT
+    except _EndedFromOutside as end:
+        code = 128 + end.number
     except (MobieError, PackageError) as error:
         print(f"Error: {error.message}", file=sys.stderr)
         if error.hint:
@@ -90,9 +103,41 @@ def main(argv: list[str] | None = None) -> int:
             show()
             return int(getattr(error, "exit_code", 2))
         raise
-    if code == 130:  # Typer answers Ctrl-C inside a command with this code itself
+    if code > 128:  # Typer answers Ctrl-C inside a command with this code itself
         print("Interrupted; nothing half-written was left behind.", file=sys.stderr)
     return code
+
+
+class _EndedFromOutside(BaseException):
+    """SIGTERM or SIGHUP, on its way through every clean-up, as Ctrl-C is."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def _ends_cleanly() -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP unwind the work instead of killing it on the spot; a second one kills it.
+
+    What someone else handles or ignores (nohup) stays as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def unwind(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise _EndedFromOutside(number)
+
+    taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, unwind)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _has_empty_argument(argv: list[str]) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 
 import av
 
-from mobie_coreml.editing.colour import HDR_TRANSFERS, UNSPECIFIED, ToRGB
-from mobie_coreml.editing.media import SourceFrame, SourceInfo, check_input
+from mobie_coreml.editing import hdr
+from mobie_coreml.editing.colour import BT709, UNSPECIFIED, ToRGB
+from mobie_coreml.editing.media import CLIP_INPUTS, SourceFrame, SourceInfo, check_input
 from mobie_coreml.editing.orientation import UPRIGHT, Orientation, from_display_matrix
 from mobie_coreml.editing.resample import Pixels, resize
 from mobie_coreml.errors import InputError
@@ -20,17 +21,28 @@ _DEFAULT_RATE = Fraction(25)
 _DAMAGED_HINT = "Copy or download the clip again, or edit the frames before it with --limit."
 # Transport and program streams count from an arbitrary moment.
 _CLOCKS_WITHOUT_ZERO = ("mpegts", "mpeg")
+# libav's formats that hold pictures themselves. Others, such as playlists, would read further files that they name.
+_FORMATS = (
+    "mov", "matroska", "webm", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "gif", "apng", "flv", "ogg", "mxf",
+    "nut", "ivf", "dv", "rm", "h264", "hevc", "vvc", "av1", "obu", "m4v", "yuv4mpegpipe",
+)  # fmt: skip
 
 
 def open_input(path: Path) -> Any:
-    """Opens a clip for reading. It is data: a playlist in disguise cannot make libav open a network connection.
+    """Opens a clip for reading. It is data: whatever it says, libav opens no other file and no connection for it.
 
     Raises:
-        InputError: it is not a clip that libav can read.
+        InputError: it is not a clip that libav can read, or of a kind that refers to other files.
     """
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
     try:
         # Absolute, because libav would take the "12:" of "12:30.mp4" for a protocol.
-        return av.open(str(path.absolute()), metadata_errors="replace", options={"protocol_whitelist": "file"})
+        return av.open(str(path.absolute()), metadata_errors="replace", options=options)
+    except av.error.ArgumentError as error:  # what libav says of a format that is not in the list
+        raise InputError(
+            f"{path} cannot be read as a clip: it is damaged, a playlist or of another kind that is not read.",
+            f"Give a video file of its own, such as {', '.join(CLIP_INPUTS[:4])}.",
+        ) from error
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise InputError(
             f"{path} cannot be read as a clip: {_reason(error)}.", "Check that it is a complete video file."
@@ -69,7 +81,8 @@ class ClipSource:
         self._container = open_input(path)
         try:
             self._stream = self._video_stream()
-            self._to_rgb = ToRGB()
+            context = self._stream.codec_context
+            self._to_rgb = ToRGB(int(context.color_trc), int(context.color_primaries))
             self._last_pts: Fraction | None = None
             self._first_dts: int | None = None
             self._decoded = self._decode()
@@ -104,18 +117,18 @@ class ClipSource:
         if self._limit is not None:
             count = self._limit if count is None else min(count, self._limit)
         context = stream.codec_context
-        transfer = int(context.color_trc)
-        if transfer in HDR_TRANSFERS:
-            self.notes.append(
-                f"The clip is HDR ({HDR_TRANSFERS[transfer]}); its levels are used as they are, in 8 bits."
-            )
+        primaries, transfer = int(context.color_primaries), int(context.color_trc)
+        if transfer in hdr.TRANSFERS:
+            name = hdr.TRANSFERS[transfer]
+            self.notes.append(f"The clip is HDR ({name}); its colours were brought to the standard range.")
+            primaries = transfer = BT709
         height, width = first.pixels.shape[:2]
         return SourceInfo(
             size=(width, height),
             count=count,
             time_base=Fraction(stream.time_base),
             rate=Fraction(rate),
-            primaries=int(context.color_primaries) or UNSPECIFIED,
+            primaries=primaries or UNSPECIFIED,
             transfer=transfer or UNSPECIFIED,
         )
 

@@ -1,4 +1,4 @@
-"""Colour on the way in and out: Y'CbCr of any kind to 8-bit RGB, and 8-bit RGB to tagged BT.709.
+"""Colour on the way in and out: Y'CbCr of any kind, HDR too, to 8-bit RGB, and 8-bit RGB to tagged BT.709.
 
 Numbers of colour spaces, primaries and transfers are those of ISO/IEC 23091-4 (H.273), which libav uses too.
 """
@@ -9,12 +9,12 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from mobie_coreml.editing import hdr
 from mobie_coreml.editing.resample import Pixels
 
 UNSPECIFIED = 2
 BT709 = 1
 LIMITED, FULL = 1, 2
-HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 # H.273 matrix -> libswscale's number of the same matrix.
 _MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
@@ -33,9 +33,15 @@ def source_matrix(matrix: int, width: int, height: int) -> int:
 
 
 class ToRGB:
-    """Converts decoded frames to 8-bit RGB, honouring their matrix and range."""
+    """Converts decoded frames to 8-bit RGB, honouring their matrix and range; HDR is brought to the standard range.
 
-    def __init__(self) -> None:
+    Args:
+        transfer: The clip's H.273 transfer.
+        primaries: Its H.273 primaries.
+    """
+
+    def __init__(self, transfer: int = UNSPECIFIED, primaries: int = UNSPECIFIED) -> None:
+        self._transfer, self._primaries = transfer, primaries
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> Pixels:
@@ -46,9 +52,10 @@ class ToRGB:
         grey = frame.format.name.startswith(("gray", "ya"))
         full = frame.color_range == FULL or grey or frame.format.name.startswith("yuvj")
         matrix = source_matrix(int(frame.colorspace), frame.width, frame.height)
+        is_hdr = self._transfer in hdr.TRANSFERS
         converted = self._reformatter.reformat(
             frame,
-            format="rgb24",
+            format="rgb48le" if is_hdr else "rgb24",
             interpolation=_EXACT,
             src_colorspace=matrix,
             dst_colorspace=matrix,
@@ -56,6 +63,9 @@ class ToRGB:
             dst_color_range=FULL,
             threads=1,
         )
+        if is_hdr:
+            signal = np.asarray(converted.to_ndarray(), np.uint16)
+            return hdr.to_standard_range(signal, self._transfer, self._primaries)
         pixels = np.asarray(converted.to_ndarray(), np.uint8)
         # libswscale takes every grey format as full range.
         return _LIMITED_TO_FULL[pixels] if grey and frame.color_range == LIMITED else pixels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,11 +14,31 @@ import torch
 
 from mobie_coreml.diffusion.guidance import combine_passes
 from mobie_coreml.diffusion.samplers import SamplerMethod
+from mobie_coreml.editing.method import EditMethod
 from mobie_coreml.editing.open_model import checkpoint_method, open_editor, package_runtime
 from mobie_coreml.errors import InputError, WorkError
 from mobie_coreml.evaluation.frames import Pixels
 from mobie_coreml.manifest.content import FILE_NAME
 from mobie_coreml.models.checkpoint import Checkpoint, load_checkpoint
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How edits are drawn from a model.
+
+    Attributes:
+        steps: Denoiser steps, None for the model's own.
+        sampler: Sampler, None for the model's own.
+        text_guidance: s_T, None for the model's default.
+        image_guidance: s_I, likewise.
+        seed: Of the noise.
+    """
+
+    steps: int | None = None
+    sampler: SamplerMethod | None = None
+    text_guidance: float | None = None
+    image_guidance: float | None = None
+    seed: int = 0
 
 
 class EditingModel(Protocol):
@@ -50,11 +71,7 @@ class CheckpointModel:
     Args:
         checkpoint: Opened checkpoint.
         label: Name in reports.
-        steps: Denoiser steps, None for the checkpoint's own.
-        sampler: Sampler, None for the checkpoint's own.
-        text_guidance: s_T, None for the checkpoint's default.
-        image_guidance: s_I, likewise.
-        seed: Of the noise.
+        sampling: How edits are drawn.
         precision: "fp32", or "bf16" (autocast: about twice as fast where the processor has bf16 units).
 
     Raises:
@@ -65,26 +82,19 @@ class CheckpointModel:
         self,
         checkpoint: Checkpoint,
         label: str,
+        sampling: Sampling = Sampling(),
         *,
-        steps: int | None = None,
-        sampler: SamplerMethod | None = None,
-        text_guidance: float | None = None,
-        image_guidance: float | None = None,
-        seed: int = 0,
         precision: str = "fp32",
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise InputError(f"A checkpoint cannot be run in {precision}.", "Choose fp32 or bf16.")
         self.label = label
-        self._method = checkpoint_method(checkpoint).with_steps(steps, sampler)
-        self._scales = (
-            self._method.text_guidance.choose(text_guidance, "--text-guidance"),
-            self._method.image_guidance.choose(image_guidance, "--image-guidance"),
-        )
+        self._method = checkpoint_method(checkpoint).with_steps(sampling.steps, sampling.sampler)
+        self._scales = _choose(self._method, sampling)
         self._passes = self._method.passes(*self._scales)
         self._precision = precision
-        self._seed = seed
-        self._draws = [torch.from_numpy(values) for values in self._method.noise(seed)]
+        self._seed = sampling.seed
+        self._draws = [torch.from_numpy(values) for values in self._method.noise(sampling.seed)]
         self._tokenizer = checkpoint.tokenizer
         self._autoencoder = checkpoint.autoencoder().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._unet = checkpoint.unet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -94,16 +104,7 @@ class CheckpointModel:
     @property
     def description(self) -> dict[str, Any]:
         """Runtime, precision, schedule and guidance."""
-        return {
-            "runtime": "torch",
-            "precision": self._precision,
-            "sampler": self._method.sampler,
-            "steps": len(self._method.steps),
-            "passes": len(self._passes),
-            "text_guidance": self._scales[0],
-            "image_guidance": self._scales[1],
-            "noise_seed": self._seed,
-        }
+        return _description("torch", self._precision, self._method, self._scales, self._seed)
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -163,13 +164,9 @@ class FolderModel:
     Args:
         path: Model folder.
         label: Name in reports.
+        sampling: How edits are drawn.
         runtime: "coreml", "mil" or "torch"; None for what this machine has.
         precision: "fp32" or "fp16".
-        steps: Denoiser steps, None for the model's own.
-        sampler: Sampler, None for the model's own.
-        text_guidance: s_T, None for the model's default.
-        image_guidance: s_I, likewise.
-        seed: Of the noise.
 
     Raises:
         InputError: it cannot be opened or a value is out of range.
@@ -179,36 +176,21 @@ class FolderModel:
         self,
         path: Path,
         label: str,
+        sampling: Sampling = Sampling(),
         *,
         runtime: str | None = None,
         precision: str = "fp32",
-        steps: int | None = None,
-        sampler: SamplerMethod | None = None,
-        text_guidance: float | None = None,
-        image_guidance: float | None = None,
-        seed: int = 0,
     ) -> None:
         self.label = label
-        self._editor = open_editor(str(path), runtime=runtime, precision=precision).with_steps(steps, sampler)
-        self._runtime, self._precision, self._seed = runtime or package_runtime(), precision, seed
-        self._scales = (text_guidance, image_guidance)
+        editor = open_editor(str(path), runtime=runtime, precision=precision)
+        self._editor = editor.with_steps(sampling.steps, sampling.sampler)
+        self._runtime, self._precision, self._seed = runtime or package_runtime(), precision, sampling.seed
+        self._scales = _choose(self._editor.method, sampling)
 
     @property
     def description(self) -> dict[str, Any]:
         """Runtime, precision, schedule and guidance."""
-        method = self._editor.method
-        text = method.text_guidance.choose(self._scales[0], "--text-guidance")
-        image = method.image_guidance.choose(self._scales[1], "--image-guidance")
-        return {
-            "runtime": self._runtime,
-            "precision": self._precision,
-            "sampler": method.sampler,
-            "steps": len(method.steps),
-            "passes": len(method.passes(text, image)),
-            "text_guidance": text,
-            "image_guidance": image,
-            "noise_seed": self._seed,
-        }
+        return _description(self._runtime, self._precision, self._editor.method, self._scales, self._seed)
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -231,15 +213,7 @@ class FolderModel:
 
 
 def open_model(
-    model: str,
-    *,
-    runtime: str | None = None,
-    precision: str = "fp32",
-    steps: int | None = None,
-    sampler: SamplerMethod | None = None,
-    text_guidance: float | None = None,
-    image_guidance: float | None = None,
-    seed: int = 0,
+    model: str, sampling: Sampling = Sampling(), *, runtime: str | None = None, precision: str = "fp32"
 ) -> EditingModel:
     """Opens a model folder (it holds `mobie.json`) or a checkpoint ("nano" for the one inside the package).
 
@@ -249,16 +223,34 @@ def open_model(
     path = Path(model)
     label = path.absolute().name
     if (path / FILE_NAME).is_file():
-        return FolderModel(
-            path, label, runtime=runtime, precision=precision, steps=steps, sampler=sampler,
-            text_guidance=text_guidance, image_guidance=image_guidance, seed=seed,
-        )  # fmt: skip
+        return FolderModel(path, label, sampling, runtime=runtime, precision=precision)
     if runtime not in (None, "torch"):
         raise InputError(f"{model} is not a model folder, and a checkpoint runs on torch alone.", "Convert it first.")
-    return CheckpointModel(
-        load_checkpoint(model), label, steps=steps, sampler=sampler, text_guidance=text_guidance,
-        image_guidance=image_guidance, seed=seed, precision=precision,
-    )  # fmt: skip
+    return CheckpointModel(load_checkpoint(model), label, sampling, precision=precision)
+
+
+def _choose(method: EditMethod, sampling: Sampling) -> tuple[float, float]:
+    """Both guidance scales, in the model's ranges."""
+    return (
+        method.text_guidance.choose(sampling.text_guidance, "--text-guidance"),
+        method.image_guidance.choose(sampling.image_guidance, "--image-guidance"),
+    )
+
+
+def _description(
+    runtime: str, precision: str, method: EditMethod, scales: tuple[float, float], seed: int
+) -> dict[str, Any]:
+    """Runtime, precision, schedule and guidance, as plain values."""
+    return {
+        "runtime": runtime,
+        "precision": precision,
+        "sampler": method.sampler,
+        "steps": len(method.steps),
+        "passes": len(method.passes(*scales)),
+        "text_guidance": scales[0],
+        "image_guidance": scales[1],
+        "noise_seed": seed,
+    }
 
 
 def _to_tensor(frames: Pixels) -> torch.Tensor:

@@ -12,7 +12,7 @@ from mobie_coreml.edits import find_edit
 from mobie_coreml.errors import InputError
 from mobie_coreml.evaluation.evaluate import Evaluation, evaluate_model
 from mobie_coreml.evaluation.frames import PHOTOS, EvaluationFrame, clip_frames, held_out_photos
-from mobie_coreml.evaluation.models import EditingModel, open_model
+from mobie_coreml.evaluation.models import EditingModel, Sampling, open_model
 from mobie_coreml.evaluation.pairs import Pair, Phrases, draw_pairs
 from mobie_coreml.evaluation.report import as_dict, html_page, markdown
 from mobie_coreml.evaluation.sheet import SheetRows, contact_sheet, png
@@ -192,10 +192,10 @@ def limit_pairs(pairs: list[Pair], limit: int | None) -> list[Pair]:
 
 
 def _open(name: str, options: EvaluationOptions) -> EditingModel:
-    return open_model(
-        name, runtime=options.runtime, precision=options.precision, steps=options.steps, sampler=options.sampler,
-        text_guidance=options.text_guidance, image_guidance=options.image_guidance, seed=options.seed,
-    )  # fmt: skip
+    sampling = Sampling(
+        options.steps, options.sampler, options.text_guidance, options.image_guidance, seed=options.seed
+    )
+    return open_model(name, sampling, runtime=options.runtime, precision=options.precision)
 
 
 def _settings(options: EvaluationOptions) -> dict[str, Any]:

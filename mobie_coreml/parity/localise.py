@@ -88,13 +88,7 @@ def localise_against_package(reference: MilProgram, tested: MilProgram, inputs: 
         tested: The one under test, loaded with the same precision.
         inputs: Arrays by input name.
     """
-    values: dict[str, torch.Tensor] = {}
-
-    def keep(_: int, __: str, name: str, value: torch.Tensor) -> None:
-        values[name] = value.clone()
-
-    reference.run(inputs, on_value=keep)
-    return _localise(Reference(values, {}), tested, inputs)
+    return localise(package_values(reference, inputs), tested, inputs)
 
 
 def localise_against_module(component: Component, target: str, tested: MilProgram, inputs: Inputs) -> Localisation:
@@ -106,10 +100,28 @@ def localise_against_module(component: Component, target: str, tested: MilProgra
         tested: The package.
         inputs: Arrays by input name.
     """
-    return _localise(reference_values(component, target, inputs), tested, inputs)
+    return localise(reference_values(component, target, inputs), tested, inputs)
 
 
-def _localise(reference: Reference, tested: MilProgram, inputs: Inputs) -> Localisation:
+def package_values(program: MilProgram, inputs: Inputs) -> Reference:
+    """What a package computes at every place."""
+    values: dict[str, torch.Tensor] = {}
+
+    def keep(_: int, __: str, name: str, value: torch.Tensor) -> None:
+        values[name] = value.clone()
+
+    program.run(inputs, on_value=keep)
+    return Reference(values, {})
+
+
+def localise(reference: Reference, tested: MilProgram, inputs: Inputs) -> Localisation:
+    """Compares a package with values that are known to be right; one reference serves any number of packages.
+
+    Args:
+        reference: From `package_values` or `reference_values`, for the same inputs.
+        tested: The package under test.
+        inputs: Arrays by input name.
+    """
     own = _psnr_by_value(reference, tested, inputs, replace=True)
     onward = {value: psnr for _, _, value, psnr in _psnr_by_value(reference, tested, inputs, replace=False)}
     reads = {

@@ -81,11 +81,12 @@ def make_clip(
         container.mux(stream.encode())
         if sound is not None:
             seconds = audio_seconds or float((ticks[-1] + 1) * time_base)
-            _add_tone(container, sound, round(seconds * 16000))
+            add_tone(container, sound, round(seconds * 16000))
     return path
 
 
-def _add_tone(container: Any, stream: Any, samples: int) -> None:
+def add_tone(container: Any, stream: Any, samples: int) -> None:
+    """Encodes a tone of so many samples at 16 kHz."""
     size = stream.codec_context.frame_size or 1024
     for begin in range(0, samples, size):
         tone = (9000 * np.sin(np.arange(begin, begin + size) / 12)).astype(np.int16)[None]

@@ -80,6 +80,32 @@ def test_a_playlist_in_disguise_makes_no_connection(tmp_path: Path) -> None:
             server.accept()
 
 
+def test_a_playlist_in_disguise_reads_no_other_file(clip_maker: Maker, tmp_path: Path) -> None:
+    clip_maker(tmp_path / "private.mp4", [picture(i) for i in range(2)])
+    (tmp_path / "clip.mp4").write_text("ffconcat version 1.0\nfile private.mp4\n")
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nprivate.mp4\n#EXT-X-ENDLIST\n")
+    for name in ("clip.mp4", "list.m3u8"):
+        with pytest.raises(InputError, match="a playlist or of another kind"):
+            ClipSource(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        ("libvpx", ".webm"),
+        ("mpeg2video", ".mpg"),
+        ("wmv2", ".wmv"),
+        ("mpeg2video", ".mxf"),
+        ("flv", ".flv"),
+        ("libx265", ".hevc"),
+        ("libvpx", ".ivf"),
+    ],
+)
+def test_containers_of_all_kinds_are_read(clip_maker: Maker, tmp_path: Path, codec: str, suffix: str) -> None:
+    source = clip_maker(tmp_path / f"in{suffix}", [picture(i, (176, 144)) for i in range(3)], codec=codec)
+    assert len(times(source)) == 3
+
+
 def test_the_last_frame_keeps_its_duration(clip_maker: Maker, tmp_path: Path) -> None:
     source = clip_maker(
         tmp_path / "in.mp4",

@@ -12,7 +12,7 @@ import pytest
 from mobie_coreml.editing.clip_source import ClipSource
 from mobie_coreml.errors import InputError
 
-from .conftest import picture
+from .conftest import add_tone, picture
 
 Maker = Callable[..., Path]
 
@@ -67,11 +67,7 @@ def test_damage_in_the_middle_names_the_frame(clip_maker: Maker, tmp_path: Path)
 def test_sound_alone_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "in.mp4"
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("aac", rate=16000, layout="mono")
-        block = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), format="s16", layout="mono")
-        block.sample_rate = 16000
-        out.mux(stream.encode(block))
-        out.mux(stream.encode())
+        add_tone(out, out.add_stream("aac", rate=16000, layout="mono"), 1024)
     with pytest.raises(InputError, match="no video stream"):
         ClipSource(path)
 

@@ -15,7 +15,7 @@ from mobie_coreml.cli.main import main
 from mobie_coreml.editing.clip_source import ClipSource
 from mobie_coreml.editing.editor import Editor
 
-from .conftest import picture
+from .conftest import add_tone, picture
 
 Maker = Callable[..., Path]
 
@@ -116,13 +116,18 @@ def test_an_output_that_exists_needs_force(opened: Editor, clip: Path, tmp_path:
         ("text.mp4", "out.mp4", "cannot be read as a clip"),
         ("empty.mp4", "out.mp4", "is empty"),
         ("cut.mp4", "out.mp4", "cut short"),
+        ("sound.mp4", "out.mp4", "has no video stream"),
+        ("list.mp4", "out.mp4", "a playlist or of another kind"),
         ("folder", "out", "holds no image"),
     ],
 )
 def test_bad_files(opened: Editor, clip: Path, tmp_path: Path, capsys, source: str, output: str, message: str) -> None:
     (tmp_path / "text.mp4").write_text("hello")
     (tmp_path / "empty.mp4").touch()
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile in.mp4\n")
     (tmp_path / "folder").mkdir()
+    with av.open(str(tmp_path / "sound.mp4"), "w") as out:
+        add_tone(out, out.add_stream("aac", rate=16000, layout="mono"), 1024)
     # The index moved to the front, then the end cut off.
     with av.open(str(clip)) as whole, av.open(str(tmp_path / "cut.mp4"), "w", options={"movflags": "faststart"}) as out:
         stream = out.add_stream_from_template(whole.streams.video[0])
@@ -166,8 +171,13 @@ sys.exit(main(["edit", "model", *sys.argv[1:], "--prompt", "snow"]))
 """
 
 
-@pytest.mark.parametrize("output", ["out.mp4", "out"])
-def test_ctrl_c_leaves_no_half_written_clip(clip_maker: Maker, tmp_path: Path, output: str) -> None:
+@pytest.mark.parametrize(
+    ("output", "number", "code"),
+    [("out.mp4", signal.SIGINT, 130), ("out", signal.SIGINT, 130), ("out.mp4", signal.SIGTERM, 143)],
+)
+def test_an_edit_that_is_stopped_leaves_no_half_written_clip(
+    clip_maker: Maker, tmp_path: Path, output: str, number: signal.Signals, code: int
+) -> None:
     clip = clip_maker(tmp_path / "in.mp4", [picture(i % 10) for i in range(200)], audio="aac")
     script = textwrap.dedent(SLOW_EDIT.format(tests=str(Path(__file__).parent)))
     process = subprocess.Popen(
@@ -181,8 +191,8 @@ def test_ctrl_c_leaves_no_half_written_clip(clip_maker: Maker, tmp_path: Path, o
         assert process.stdout.readline() == "frame\n"
     hidden = [path for path in tmp_path.rglob(".*") if path.is_file()]
     assert hidden, "the clip is written beside its place"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=120)
-    assert process.returncode == 130, error
+    assert process.returncode == code, error
     assert "Traceback" not in error
     assert [path.name for path in tmp_path.rglob("*")] == ["in.mp4"]

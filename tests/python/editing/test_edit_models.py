@@ -10,6 +10,7 @@ import pytest
 
 from mobie_coreml.cli.main import main
 from mobie_coreml.convert.model import convert_model
+from mobie_coreml.convert.options import ConvertOptions
 from mobie_coreml.editing.images import read_image, write_image
 from mobie_coreml.editing.open_model import open_editor
 from mobie_coreml.errors import InputError
@@ -37,7 +38,7 @@ def models(request, tmp_path_factory) -> tuple[Path, Path]:
     """A narrow random checkpoint and its model folder, with and without guidance inputs."""
     folder = tmp_path_factory.mktemp("models")
     new_checkpoint(folder / "checkpoint", NARROW, 5, guidance_embedding=request.param)
-    convert_model(load_checkpoint(folder / "checkpoint"), folder / "model")
+    convert_model(load_checkpoint(folder / "checkpoint"), folder / "model", ConvertOptions(weight_bits=16))
     return folder / "checkpoint", folder / "model"
 
 

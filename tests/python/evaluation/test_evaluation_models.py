@@ -9,7 +9,7 @@ import torch
 from mobie_coreml.diffusion.noise import standard_normal
 from mobie_coreml.diffusion.samplers import sampler_steps
 from mobie_coreml.errors import InputError, WorkError
-from mobie_coreml.evaluation.models import CheckpointModel, FolderModel, open_model
+from mobie_coreml.evaluation.models import CheckpointModel, FolderModel, Sampling, open_model
 from mobie_coreml.models.checkpoint import load_checkpoint, new_checkpoint
 from mobie_coreml.models.presets import narrowed
 
@@ -33,7 +33,7 @@ def frames(draw_scene):
 
 @pytest.mark.parametrize("name", ["three", "one"])
 def test_a_batch_gives_the_frames_that_single_calls_give(checkpoints, frames, name):
-    model = open_model(str(checkpoints / name), steps=2)
+    model = open_model(str(checkpoints / name), Sampling(steps=2))
     together = model.edit(frames, PROMPTS).astype(int)
     alone = np.concatenate([model.edit(frames[i : i + 1], PROMPTS[i : i + 1]) for i in range(3)]).astype(int)
     assert together.shape == (3, 48, 64, 3)
@@ -64,7 +64,7 @@ def test_the_edit_is_the_weighted_sum_of_three_passes_step_by_step(checkpoints, 
             noise = standard_normal(5, number + 1, tuple(x.shape)).astype(np.float32)
             x = step.advance(x, x0, torch.from_numpy(noise))
         expected = ((autoencoder.decode(x) + 1) * 127.5).clamp(0, 255)[0].permute(1, 2, 0).numpy()
-    model = CheckpointModel(checkpoint, "three", steps=3, sampler="lcm", text_guidance=s_t, image_guidance=s_i, seed=5)
+    model = CheckpointModel(checkpoint, "three", Sampling(3, "lcm", s_t, s_i, seed=5))
     assert abs(model.edit(frames[:1], ["make it snow"])[0] - expected).max() < 0.6
     assert model.description["passes"] == 3
 
@@ -72,8 +72,9 @@ def test_the_edit_is_the_weighted_sum_of_three_passes_step_by_step(checkpoints, 
 @pytest.mark.parametrize(("name", "sampler"), [("three", "lcm"), ("one", None)])
 def test_a_model_that_the_editor_runs_gives_the_same_frames(checkpoints, frames, name, sampler):
     """With fresh noise between the steps (lcm) too."""
-    direct = open_model(str(checkpoints / name), steps=2, sampler=sampler, seed=9)
-    edited = FolderModel(checkpoints / name, name, runtime="torch", steps=2, sampler=sampler, seed=9)
+    sampling = Sampling(steps=2, sampler=sampler, seed=9)
+    direct = open_model(str(checkpoints / name), sampling)
+    edited = FolderModel(checkpoints / name, name, sampling, runtime="torch")
     assert edited.frame_size == direct.frame_size
     shared = ("sampler", "steps", "passes", "text_guidance", "image_guidance", "noise_seed")
     assert {key: edited.description[key] for key in shared} == {key: direct.description[key] for key in shared}
@@ -91,13 +92,17 @@ def test_reconstruction_is_encoder_and_decoder_alone(checkpoints, frames):
 
 
 def test_bf16_is_close_to_fp32(checkpoints, frames):
-    exact = open_model(str(checkpoints / "one"), steps=1).edit(frames[:1], PROMPTS[:1]).astype(float)
-    fast = open_model(str(checkpoints / "one"), steps=1, precision="bf16").edit(frames[:1], PROMPTS[:1]).astype(float)
+    exact, fast = (
+        open_model(str(checkpoints / "one"), Sampling(steps=1), precision=precision)
+        .edit(frames[:1], PROMPTS[:1])
+        .astype(float)
+        for precision in ("fp32", "bf16")
+    )
     assert 0 < abs(fast - exact).mean() < 12
 
 
 def test_values_that_are_not_numbers_are_an_error_and_no_picture(checkpoints, frames):
-    model = open_model(str(checkpoints / "one"), steps=1)
+    model = open_model(str(checkpoints / "one"), Sampling(steps=1))
     with torch.no_grad():
         model._autoencoder.decoder.layers[0].bias.fill_(float("nan"))
     with pytest.raises(WorkError, match="not numbers"):
@@ -109,13 +114,13 @@ def test_wrong_use_is_one_clear_error(checkpoints, frames, tmp_path):
     with pytest.raises(InputError, match="fp16"):
         open_model(three, precision="fp16")
     with pytest.raises(InputError, match="steps"):
-        open_model(three, steps=5000)
+        open_model(three, Sampling(steps=5000))
     with pytest.raises(InputError, match="torch alone"):
         open_model(three, runtime="mil")
     with pytest.raises(InputError, match="--text-guidance nan is out of range"):
-        open_model(three, text_guidance=float("nan"))
+        open_model(three, Sampling(text_guidance=float("nan")))
     with pytest.raises(InputError, match="--image-guidance 4 is out of range"):
-        open_model(three, image_guidance=4.0)
+        open_model(three, Sampling(image_guidance=4.0))
     with pytest.raises(InputError, match="no checkpoint"):
         open_model(str(tmp_path / "none"))
     with pytest.raises(InputError, match="prompts"):

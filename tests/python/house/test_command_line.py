@@ -1,19 +1,24 @@
 """The command line as a whole: quick help, exit codes, one message an error."""
 
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from mobie_coreml.cli.main import main
+from mobie_coreml.cli.main import app, main
+from mobie_coreml.files import atomic_folder
 
-COMMANDS = ("checkpoint", "convert", "verify", "run", "inspect", "parity", "edit", "train", "evaluate", "doctor")
 
-
-@pytest.mark.parametrize("command", [[], *[[name] for name in COMMANDS]])
-def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*command, "--help"]) == 0
-    assert "Usage: mobie" in capsys.readouterr().out
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    names = [str(part.name or part.callback.__name__) for part in (*app.registered_commands, *app.registered_groups)]
+    assert {"checkpoint", "convert", "verify", "run", "parity", "edit", "train", "evaluate", "doctor"} <= set(names)
+    for name in names:
+        assert main([name, "--help"]) == 0
+        assert f"Usage: mobie {name}" in capsys.readouterr().out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,6 +79,44 @@ def test_exit_codes_of_system_errors(
     monkeypatch.setattr("mobie_coreml.manifest.verify_model", refuse)
     assert main(["verify", "anything"]) == code
     assert capsys.readouterr().err.startswith(f"Error: f: {error.strerror}.")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_command_that_is_stopped_cleans_up(
+    number: signal.Signals,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        with atomic_folder(tmp_path / "model") as folder:
+            (folder / "weights").touch()
+            os.kill(os.getpid(), number)
+            pytest.fail("the signal was not noticed")
+
+    monkeypatch.setattr("mobie_coreml.models.checkpoint.new_checkpoint", work)
+    before = signal.getsignal(number)
+    assert main(["checkpoint", "new", str(tmp_path / "model"), "--preset", "nano"]) == code
+    assert signal.getsignal(number) is before
+    assert "nothing half-written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As nohup does with SIGHUP."""
+
+    def hang_up(_: object) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        raise OSError(28, "No space left")
+
+    monkeypatch.setattr("mobie_coreml.manifest.verify_model", hang_up)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main(["verify", "anything"]) == 3
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_reader_that_stops_early_is_no_error() -> None:

@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": _DEEP | {"edits", "metrics"},
     "evaluation": _DEEP | {"editing", "edits", "manifest", "metrics", "training"},
     "parity": _DEEP | {"ane", "runtime", "editing", "convert", "manifest", "metrics", "palettization"},
+    "analysis": _DEEP | {"ane", "runtime", "editing", "edits", "manifest", "parity", "palettization"},
     "palettization": set(),
 }
 """`cli` may import everything, and nothing imports it."""

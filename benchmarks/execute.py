@@ -1,7 +1,7 @@
 """Execution of packages: PyTorch eager in fp32 beside our executor on the converted packages.
 
     python benchmarks/execute.py [--preset nano|mobile] [--checkpoint DIR] [--model DIR] [--size WxH] [--runs N]
-                                 [--precision fp32|fp16] [--threads N] [--json]
+                                 [--precision fp32|fp16] [--weight-bits 16] [--threads N] [--json]
 
 nano: a whole frame. Eager encodes, denoises and decodes with the reference networks; ours runs Encoder, Denoiser and
 Decoder. mobile: the full-size Denoiser alone against the reference UNet at 512x384. The reference computes its time
@@ -176,7 +176,13 @@ def prepare(options: argparse.Namespace, folder: Path) -> None:
         convert_model(
             load_checkpoint(options.checkpoint),
             Path(options.model),
-            ConvertOptions(components=names, size=options.size, attention=options.attention, target=options.target),
+            ConvertOptions(
+                components=names,
+                size=options.size,
+                attention=options.attention,
+                target=options.target,
+                weight_bits=options.weight_bits,
+            ),
         )
 
 
@@ -204,6 +210,7 @@ def main() -> int:
     parser.add_argument("--size", type=lambda text: tuple(int(side) for side in text.split("x")))
     parser.add_argument("--attention", default="split-einsum")
     parser.add_argument("--target", default="iOS17")
+    parser.add_argument("--weight-bits", type=int, default=16, help="of the model that is made")
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32")
     parser.add_argument("--runs", type=int)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))

@@ -103,31 +103,16 @@ def make_package(path: Path, shapes: str, preset: str | None) -> None:
 
 
 def squares(source: Path, one: Path, two: Path) -> dict[str, tuple[float, float]]:
-    """The sums of squared errors of two palettized packages, by tensor; their tensors follow in the same order."""
-    import numpy as np
+    """The sums of squared errors of two palettized packages, by tensor; only tensors that both palettized count."""
+    from palettization.compare import compare_weights
+    from palettization.package import Package, summarise
 
-    from palettization.package import Constants, Package, decode_constexpr
-
-    def decoded(package: Package) -> Any:
-        constants = Constants(package)
-        for name in constants:
-            operation = constants.operation(name)
-            if operation.type == "constexpr_lut_to_dense":
-                yield name, lambda operation=operation: decode_constexpr(operation, constants.operands(operation))
-
-    sums: dict[str, tuple[float, float]] = {}
     with Package.open(source) as plain, Package.open(one) as first, Package.open(two) as second:
-        given = Constants(plain)
-        theirs_by_name = {name.removesuffix("_palettized"): decode for name, decode in decoded(first)}
-        for name, decode in decoded(second):
-            if name not in theirs_by_name:
-                continue
-            weight = given.value(name).astype(np.float32)
-            sums[name] = (
-                float(np.square(theirs_by_name[name]() - weight, dtype=np.float64).sum()),
-                float(np.square(decode() - weight, dtype=np.float64).sum()),
-            )
-    return sums
+        theirs = {name.removesuffix("_palettized"): error for name, error in compare_weights(first, plain).items()}
+        ours = compare_weights(second, plain)
+        palettized = {weight.name for weight in summarise(second).weights if weight.form == "palettized"}
+    both = palettized & set(theirs) & set(ours)
+    return {name: (theirs[name].squared_error, ours[name].squared_error) for name in ours if name in both}
 
 
 def in_process(arguments: list[str]) -> Any:

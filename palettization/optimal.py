@@ -9,7 +9,8 @@ convex in k (see segments.py), so such a price exists for every k: it lies betwe
 of the next one. Knowing good cuts for k - 1, k and k + 1 runs, one pass at the price between them proves the cut for k
 optimal, where the textbook's dynamic programme takes k passes. If the pass finds something better instead, its own cut
 is optimal for the number of runs it has, and the price is searched (Aggarwal, Schieber and Tokuyama, Finding a
-minimum-weight k-link path in graphs with the concave Monge property, 1994).
+minimum-weight k-link path in graphs with the concave Monge property, 1994). The search ends one run beside k already:
+two optimal cuts whose numbers of runs differ by one interleave, so that every cut for k lies in a window of its own.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def _search(segments: Segments, k: int, found: _Point, price: float, guide: Indi
     while True:
         if found.runs == k:
             return found.cuts
+        if abs(found.runs - k) == 1:
+            return beside(segments, k, found.cuts)
         above, below = above or found.runs > k, below or found.runs < k
         if low.runs < found.runs < high.runs:
             low, high = (found, high) if found.runs < k else (low, found)
@@ -90,6 +93,41 @@ def _search(segments: Segments, k: int, found: _Point, price: float, guide: Indi
             step *= 2
         attempt += 1
         found = _penalised(segments, price, resample(guide, max(2, min(found.runs, 2 * k))))
+
+
+def beside(segments: Segments, k: int, cuts: Indices) -> Indices:
+    """The optimal cut into k runs, given one into k - 1 or k + 1.
+
+    Let q be the optimal cut into k + 1 runs. Some optimal cut p into k has q[m] <= p[m] <= q[m + 1] for all m: at the
+    last m with p[m] < q[m] the run (p[m], p[m + 1]] holds (q[m], q[m + 1]], and by the quadrangle inequality joining
+    the front of q to the back of p costs no more than p; likewise at the first m with p[m] > q[m + 1]. With p given, q
+    is bounded in the same way.
+    """
+    count = segments.count
+    inner = cuts[1:-1] if cuts.size - 1 > k else cuts
+    low, high = np.maximum(inner[:-1], np.arange(1, k)), np.minimum(inner[1:], count - 1)
+    f = np.full(count + 1, np.inf)
+    before: list[tuple[int, Indices]] = []
+    for layer in range(k - 1):
+        start, stop = int(low[layer]), int(high[layer]) + 1
+        if layer:
+            lowest = int(low[layer - 1])
+            # The first target is the last source too: it is reached from the others alone.
+            first = _row_minima(segments, f, lowest, start, start + 1)
+            rest = _row_minima(segments, f, lowest, start + 1, stop) if stop > start + 1 else None
+            f[start], sources = first[0][0], first[1]
+            if rest is not None:
+                f[start + 1 : stop] = rest[0]
+                sources = np.concatenate([sources, rest[1]])
+        else:
+            f[start:stop] = segments.cost(np.zeros(1, np.int64), np.arange(start, stop))
+            sources = np.zeros(stop - start, np.int64)
+        before.append((start, sources))
+    last = np.arange(low[-1], high[-1] + 1)
+    path = [count, int(last[(f[last] + segments.cost(last, np.full(1, count))).argmin()])]
+    for start, sources in before[:0:-1]:
+        path.append(int(sources[path[-1] - start]))
+    return np.array([*path, 0][::-1], np.int64)
 
 
 def _splice(fewer: Indices, more: Indices, k: int) -> Indices:
@@ -162,7 +200,8 @@ def _row_minima(segments: Segments, f: Floats, lowest: int, start: int, stop: in
             rows = rows[rows % (apart * _BRANCHES) != 0]
         below = rows - rows % (apart * _BRANCHES)
         first = best[below]
-        lengths = best[np.minimum(below + apart * _BRANCHES, targets + 1)] - first + 1
+        # Rounding can let the best i of nearly equal ones fall by a few: then the first is as good as any.
+        lengths = np.maximum(best[np.minimum(below + apart * _BRANCHES, targets + 1)] - first + 1, 1)
         ends = lengths.cumsum()
         starts = ends - lengths
         i = np.arange(int(ends[-1])) + (first - starts).repeat(lengths)

@@ -10,20 +10,22 @@
           "tensors": {
             "mid_block.resnets.0.conv1.weight": 4,
             "conv_out.weight": 16,
-            "up_blocks.0.resnets.0.conv1.weight": {"bits": 3, "group_size": 16}
+            "up_blocks.0.resnets.0.conv1.weight": {"bits": 3, "group_size": 16},
+            "up_blocks.0.resnets.0.conv2.weight": {"bits": 8, "cluster_dim": 2, "per_channel_scale": true}
           }
         }
       }
     }
 
 Tensors are named as in the checkpoint or as in the package, where dots are underscores. 16 bits leave a tensor as it
-is.
+is. `cluster_dim` neighbouring weights share an index, so that 8 bits with 2 of them are 4 bits a weight. Groups,
+vectors and scales need iOS18.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from palettization.rules import RecipeError, SkipRules
 
 VERSION = 1
 DENSE_BITS = 16
+CLUSTER_DIMS = (1, 2, 4)
 _LIMIT = 16 << 20
 _KEYS = {"architecture", "default", "skip", "tensors"}
 
@@ -43,10 +46,14 @@ class Choice:
     Attributes:
         bits: Of an index, or 16 to leave the tensor as it is.
         group_size: Output channels that share a table; 0 is one table for the whole tensor. Needs iOS18.
+        cluster_dim: Weights of neighbouring output channels that share an index: 1, 2 or 4. More than 1 needs iOS18.
+        per_channel_scale: Whether every output channel has a factor of its own. Needs iOS18.
     """
 
     bits: int
     group_size: int = 0
+    cluster_dim: int = 1
+    per_channel_scale: bool = False
 
     def __post_init__(self) -> None:
         if self.bits not in (*BITS, DENSE_BITS):
@@ -56,6 +63,20 @@ class Choice:
             )
         if self.group_size < 0:
             raise RecipeError(f"A group of {self.group_size} channels is no group.", "Choose 1 or more, 0 for none.")
+        if self.cluster_dim not in CLUSTER_DIMS:
+            raise RecipeError(
+                f"{self.cluster_dim} weights cannot share an index.", f"Choose {', '.join(map(str, CLUSTER_DIMS))}."
+            )
+        if self.group_size % self.cluster_dim:
+            raise RecipeError(
+                f"Groups of {self.group_size} channels hold no whole vectors of {self.cluster_dim}.",
+                "Choose a multiple.",
+            )
+
+    @property
+    def needs_ios18(self) -> bool:
+        """Whether it asks for more than one table of numbers a tensor."""
+        return bool(self.group_size) or self.cluster_dim > 1 or self.per_channel_scale
 
     @property
     def dense(self) -> bool:
@@ -149,7 +170,11 @@ def recipe_json(components: dict[str, Recipe]) -> str:
 
 
 def _choice_json(choice: Choice) -> Any:
-    return {"bits": choice.bits, "group_size": choice.group_size} if choice.group_size else choice.bits
+    return (
+        {key: value for key, value in vars(choice).items() if value or key == "bits"}
+        if choice.needs_ios18
+        else choice.bits
+    )
 
 
 def _recipe(entry: Any, where: str) -> Recipe:
@@ -170,13 +195,13 @@ def _recipe(entry: Any, where: str) -> Recipe:
 
 
 def _choice(value: Any, where: str) -> Choice:
-    if isinstance(value, dict) and set(value) == {"bits", "group_size"}:
-        bits, group = value["bits"], value["group_size"]
-    else:
-        bits, group = value, 0
-    if type(bits) is not int or type(group) is not int:
-        raise RecipeError(f"{where} is {value!r}.", 'Write bits, or {"bits": 4, "group_size": 16}.')
+    content = value if isinstance(value, dict) else {"bits": value}
+    kinds = {field.name: type(field.default) for field in fields(Choice)} | {"bits": int}
+    if "bits" not in content or any(type(item) is not kinds.get(key) for key, item in content.items()):
+        raise RecipeError(
+            f"{where} is {value!r}.", f'Write bits, or {{"bits": 4, "group_size": 16}}. Known: {", ".join(kinds)}.'
+        )
     try:
-        return Choice(bits, group)
+        return Choice(**content)
     except RecipeError as error:
         raise RecipeError(f"{where}: {error.message}", error.hint) from error

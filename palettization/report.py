@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,8 @@ class TensorReport:
         elements: Of the dense weight.
         bits: Of an index; 0 if it was left as it was.
         tables: Number of tables.
+        cluster_dim: Weights that an index stands for.
+        scaled: Whether every output channel has a factor of its own.
         entries: Entries in use, summed over tables.
         reason: Why it was left; "" if it was palettized.
         bytes_before: Stored in the input.
@@ -35,6 +38,8 @@ class TensorReport:
     elements: int
     bits: int
     tables: int
+    cluster_dim: int
+    scaled: bool
     entries: int
     reason: str
     bytes_before: int
@@ -50,9 +55,7 @@ class TensorReport:
     @property
     def snr(self) -> float:
         """Energy over squared error in dB; infinite without error."""
-        if self.squared_error == 0:
-            return math.inf
-        return 10 * math.log10(self.energy / self.squared_error) if self.energy else -math.inf
+        return snr([self])
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class PaletteReport:
     @property
     def bits_per_weight(self) -> float:
         """Stored bits a weight, tables and weights left as they were included."""
-        return 8 * sum(tensor.bytes_after for tensor in self.tensors) / self.elements if self.elements else 0.0
+        return bits_per_weight(self.tensors)
 
     @property
     def squared_error(self) -> float:
@@ -115,9 +118,29 @@ class PaletteReport:
         return {**vars(self), **totals, "tensors": tensors, "warnings": list(self.warnings)}
 
 
-def palette_bytes(elements: int, bits: int, tables: int, table_itemsize: int = 2) -> int:
+def bits_per_weight(tensors: Sequence[TensorReport]) -> float:
+    """Stored bits a weight over all tensors, tables and weights left as they were included; 0 without tensors."""
+    elements = sum(tensor.elements for tensor in tensors)
+    return 8 * sum(tensor.bytes_after for tensor in tensors) / elements if elements else 0.0
+
+
+def snr(tensors: Sequence[TensorReport]) -> float:
+    """Energy over squared error in dB, infinite without error: of each tensor, on average over all their weights.
+
+    So a tensor of huge values, such as a mask, counts by its size and does not hide the errors of others.
+    """
+    if any(tensor.squared_error > 0 == tensor.energy for tensor in tensors):
+        return -math.inf
+    lost = math.fsum(
+        tensor.elements * tensor.squared_error / tensor.energy for tensor in tensors if tensor.squared_error
+    )
+    return -10 * math.log10(lost / sum(tensor.elements for tensor in tensors)) if lost else math.inf
+
+
+def palette_bytes(elements: int, bits: int, tables: int, table_itemsize: int = 2, cluster_dim: int = 1) -> int:
     """Bytes of a palettized tensor's indices and tables."""
-    return -(-elements * bits // 8) + tables * (1 << bits) * table_itemsize
+    indices = -(-(elements // cluster_dim) * bits // 8)
+    return indices + tables * (1 << bits) * cluster_dim * table_itemsize
 
 
 def file_bytes(records: list[int]) -> int:

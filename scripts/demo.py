@@ -1,4 +1,4 @@
-"""The whole way on a real clip: convert the embedded checkpoint, verify it, check parity, edit with three prompts.
+"""The whole way on a real clip: convert the embedded checkpoint to 6 bits, verify it, check parity, edit three ways.
 
 Every step is a `mobie` command, shown before it runs. The model folder and the clips stay in build/demo.
 """
@@ -19,6 +19,7 @@ MODEL = Path("build/demo/model")
 RESULT = Path("build/demo/bikes.mp4")
 CHECKPOINT = "nano"
 PROMPTS = ("make it snow", "make it night", "make it an oil painting")
+WEIGHT_BITS = 6
 FRAMES = 24
 START = 6  # seconds: a street with houses, sky and traffic
 
@@ -63,9 +64,14 @@ def main() -> None:
     prompts = [word for prompt in PROMPTS for word in ("--prompt", prompt)]
     parity = f"parity {MODEL} {CHECKPOINT} --clip {CLIP} --frames 2"
     edit = f"edit {MODEL} {CLIP} {RESULT} --side-by-side --start {START} --limit {FRAMES} --force"
-    run("Converting the checkpoint inside the package to Core ML.", *mobie, "convert", CHECKPOINT, MODEL)
+    convert = ("convert", CHECKPOINT, MODEL, "--weight-bits", str(WEIGHT_BITS))
+    run(f"Converting the checkpoint inside the package to Core ML, weights of {WEIGHT_BITS} bits.", *mobie, *convert)
     run("Checking that the model folder is whole.", *mobie, "verify", MODEL)
-    run("Checking that the packages, executed here, agree with PyTorch.", *mobie, *parity.split())
+    run(
+        f"Checking that the packages, executed here, agree with PyTorch, and what {WEIGHT_BITS} bits cost.",
+        *mobie,
+        *parity.split(),
+    )
     run(
         f"Editing {FRAMES} frames with {len(PROMPTS)} prompts, by executing those packages.",
         *(*mobie, *edit.split(), *prompts),

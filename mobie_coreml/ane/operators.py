@@ -6,6 +6,8 @@ operator of its own it stays one node in an exported program and becomes one `la
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
@@ -34,3 +36,24 @@ def channel_layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
 @channel_layer_norm.register_fake
 def _(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
     return torch.empty_like(x)
+
+
+def _keep_inputs(ctx: Any, inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor, float], output: Any) -> None:
+    x, weight, bias, ctx.eps = inputs
+    ctx.save_for_backward(x, weight, bias)
+
+
+def _gradients(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    """Gradients by PyTorch's own layer norm, run again on the channels as last axis."""
+    with torch.enable_grad():
+        x, weight, bias = (
+            tensor.detach().requires_grad_(needed)
+            for tensor, needed in zip(ctx.saved_tensors, ctx.needs_input_grad[:3], strict=True)
+        )
+        y = F.layer_norm(x.movedim(1, -1), weight.shape, weight, bias, ctx.eps).movedim(-1, 1)
+        wanted = [tensor for tensor in (x, weight, bias) if tensor.requires_grad]
+        found = iter(torch.autograd.grad(y, wanted, upstream))
+    return *(next(found) if tensor.requires_grad else None for tensor in (x, weight, bias)), None
+
+
+channel_layer_norm.register_autograd(_gradients, setup_context=_keep_inputs)

@@ -36,11 +36,19 @@ def convert(
         str | None,
         typer.Option("--compute-units", help="Recommended to apps: all, cpuOnly, cpuAndGPU, cpuAndNeuralEngine."),
     ] = None,
+    weight_bits: Annotated[
+        int | None,
+        typer.Option("--weight-bits", help="16 (fp16), 8, 6, 4; iOS17 has 2 and 1, iOS18 3 too. 6 unless given."),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="Bits per tensor instead: a recipe file, or a shipped one's name."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Convert again what did not change, too.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Convert a checkpoint into Core ML packages.
+    """Convert a checkpoint into Core ML packages, their weights palettized on the way.
 
     A model folder that exists is brought up to date: components whose weights and options did not change are reused.
     """
@@ -56,9 +64,11 @@ def convert(
         attention=attention,
         target=target,
         compute_units=compute_units,
+        weight_bits=weight_bits,
+        recipe=recipe,
         force=force,
     )
     loaded = load_checkpoint(checkpoint)
     with progress(quiet=quiet) as report:
         result = convert_model(loaded, out, options, report=report)
-    show(result, as_json=as_json)
+    show(result, as_json=as_json, quiet=quiet)

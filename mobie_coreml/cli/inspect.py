@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from palettization.compare import WeightError
     from palettization.package import Feature, FunctionSummary, PackageSummary
 
 _ROWS = 20
@@ -21,30 +22,54 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def inspect(
         package: Path = typer.Argument(..., help="An .mlpackage holding an ML Program.", show_default=False),
+        against: Path | None = typer.Option(
+            None, "--against", help="The package before it was compressed: adds every weight's error."
+        ),
         json_output: bool = typer.Option(False, "--json", help="JSON alone on standard output, all weights included."),
         all_weights: bool = typer.Option(False, "--all", help=f"List every weight, not only the {_ROWS} largest."),
     ) -> None:
-        """Show a package's inputs, outputs, operations, metadata and weights with their form, bits and bytes."""
-        import dataclasses
+        """Show a package's inputs, outputs, operations, metadata and weights with their form, bits and bytes.
+
+        Errors of weights are shown with --against alone: a package does not know what it was made from.
+        """
         import json
 
         from mobie_coreml.errors import InputError
+        from palettization.compare import compare_weights
         from palettization.package import Package, summarise
 
-        if (package / "mobie.json").is_file():
-            inside = ", ".join(sorted(item.name for item in package.glob("*.mlpackage")))
-            raise InputError(
-                f"{package} is a model folder.", f"Inspect one of its packages: {inside or 'it has none'}."
-            )
+        for path in filter(None, (package, against)):
+            if (path / "mobie.json").is_file():
+                inside = ", ".join(sorted(item.name for item in path.glob("*.mlpackage")))
+                raise InputError(
+                    f"{path} is a model folder.", f"Inspect one of its packages: {inside or 'it has none'}."
+                )
+        errors = None
         with Package.open(package) as opened:
             summary = summarise(opened)
+            if against is not None:
+                with Package.open(against) as original:
+                    errors = compare_weights(opened, original)
         if json_output:
-            print(json.dumps(dataclasses.asdict(summary), indent=2, ensure_ascii=False))
+            print(json.dumps(_to_json(summary, errors), indent=2, ensure_ascii=False))
         else:
-            _render(summary, all_weights)
+            _render(summary, errors, all_weights)
 
 
-def _render(summary: PackageSummary, all_weights: bool) -> None:
+def _to_json(summary: PackageSummary, errors: dict[str, WeightError] | None) -> dict[str, Any]:
+    """The summary, every weight with its error where there are errors; SNR is null where there is no error."""
+    import dataclasses
+    import math
+
+    content = dataclasses.asdict(summary)
+    for weight in content["weights"] if errors is not None else ():
+        error = errors.get(weight["name"]) if errors else None
+        weight["squared_error"] = error.squared_error if error else None
+        weight["snr"] = error.snr if error and math.isfinite(error.snr) else None
+    return content
+
+
+def _render(summary: PackageSummary, errors: dict[str, WeightError] | None, all_weights: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -63,14 +88,16 @@ def _render(summary: PackageSummary, all_weights: bool) -> None:
         table = Table(title=f"Weights ({len(shown)} of {len(summary.weights)})", title_justify="left")
         for title in ("name", "shape", "form"):
             table.add_column(title, overflow="fold")
-        for title in ("bits", "bytes", "bits/weight"):
+        for title in ("bits", "bytes", "bits/weight", *(["SNR dB"] if errors is not None else [])):
             table.add_column(title, justify="right", no_wrap=True)
         for weight in shown:
             rate = 8 * weight.bytes / weight.elements if weight.elements else 0.0
-            form = f"{weight.form} {weight.element}"
-            table.add_row(
-                escape(weight.name), _shape(weight.shape), form, str(weight.bits), f"{weight.bytes:,}", f"{rate:.2f}"
-            )
+            form = f"{weight.form} {weight.element}" + (f"\n{weight.granularity}" if weight.granularity else "")
+            cells = [escape(weight.name), _shape(weight.shape), form]
+            cells += [str(weight.bits), f"{weight.bytes:,}", f"{rate:.2f}"]
+            if errors is not None:
+                cells.append(_snr(errors.get(weight.name)))
+            table.add_row(*cells)
         console.print(table)
     console.print(
         f"{len(summary.weights)} weight tensors, {summary.elements:,} elements, {summary.weight_bytes:,} bytes, "
@@ -79,6 +106,17 @@ def _render(summary: PackageSummary, all_weights: bool) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    if errors:
+        from palettization.compare import total_error
+
+        text = f"{len(errors)} weights compared, {_snr(total_error(errors.values()))} dB over all of them"
+        console.print(text, soft_wrap=True, highlight=False)
+
+
+def _snr(error: WeightError | None) -> str:
+    if error is None:
+        return ""
+    return "exact" if not error.squared_error else f"{error.snr:.2f}"
 
 
 def _render_function(console: Console, function: FunctionSummary) -> None:

@@ -29,9 +29,19 @@ def register(app: typer.Typer) -> None:
         package: Path = _PACKAGE,
         out: Path = _OUT,
         bits: int | None = typer.Option(None, "--bits", help="1, 2, 4, 6 or 8; 3 too for iOS18. 6 unless given."),
-        recipe: Path | None = typer.Option(None, "--recipe", help="A recipe: bits per tensor."),
+        recipe: Path | None = typer.Option(
+            None, "--recipe", help="Bits per tensor: a recipe file, or a shipped one's name."
+        ),
         component: str | None = typer.Option(None, "--component", help="Which of the recipe's components OUT is."),
         group_size: int = typer.Option(0, "--group-size", min=0, help="Channels that share a table; iOS18. 0: all."),
+        cluster_dim: int = typer.Option(
+            1, "--cluster-dim", help="Weights that share an index: 1, 2 or 4; iOS18. 8 bits and 2 are 4 bits a weight."
+        ),
+        per_channel_scale: bool = typer.Option(
+            False,
+            "--per-channel-scale",
+            help="A factor for every output channel; iOS18. Known to crash Core ML on macOS 26.",
+        ),
         skip: list[str] = typer.Option([], "--skip", help="Pattern of tensor names left as they are; repeatable."),
         threads: int = typer.Option(2, "--threads", min=1, help="Tensors clustered at once."),
         check: bool = typer.Option(True, "--check/--no-check", help="Read every tensor back and compare every bit."),
@@ -45,7 +55,11 @@ def register(app: typer.Typer) -> None:
 
         from palettization.palettize import palettize as run
 
-        wanted = _recipe(bits, recipe, component, group_size, skip)
+        if recipe is None:
+            wanted = _recipe(bits, component, skip, group_size, cluster_dim, per_channel_scale)
+        else:
+            given = bits is not None or group_size or cluster_dim != 1 or per_channel_scale or skip
+            wanted = _recipe_file(recipe, component, bool(given))
         with _progress(quiet) as progress:
             report = run(package, out, wanted, force=force, check=check, threads=threads, progress=progress)
         if json_output:
@@ -80,20 +94,32 @@ def register(app: typer.Typer) -> None:
             )
 
 
-def _recipe(bits: int | None, path: Path | None, component: str | None, group_size: int, skip: list[str]) -> Recipe:
+def _recipe(
+    bits: int | None, component: str | None, skip: list[str], group_size: int, cluster_dim: int, scaled: bool
+) -> Recipe:
+    """The same for all tensors, as options say."""
     from mobie_coreml.errors import InputError
-    from palettization.recipe import Choice, Recipe, load_recipe
+    from palettization.recipe import Choice, Recipe
     from palettization.rules import SkipRules
 
-    if path is None:
-        if component is not None:
-            raise InputError("--component names a part of a recipe.", "Pass the recipe with --recipe.")
-        return Recipe(Choice(6 if bits is None else bits, group_size), skip=SkipRules(names=tuple(skip)))
-    if bits is not None or group_size or skip:
+    if component is not None:
+        raise InputError("--component names a part of a recipe.", "Pass the recipe with --recipe.")
+    choice = Choice(6 if bits is None else bits, group_size, cluster_dim, scaled)
+    return Recipe(choice, skip=SkipRules(names=tuple(skip)))
+
+
+def _recipe_file(path: Path, component: str | None, more: bool) -> Recipe:
+    """A file's, which `more` options would contradict."""
+    from mobie_coreml.errors import InputError
+    from palettization.recipe import load_recipe
+    from palettization.recipes import recipe_path
+
+    if more:
         raise InputError(
-            "--recipe says all of what --bits, --group-size and --skip say.", "Pass either a recipe or those."
+            "--recipe says all of what --bits, --group-size, --cluster-dim, --per-channel-scale and --skip say.",
+            "Pass either a recipe or those.",
         )
-    return load_recipe(path, component)
+    return load_recipe(recipe_path(path), component)
 
 
 @contextlib.contextmanager
@@ -135,8 +161,10 @@ def _render(report: PaletteReport, all_tensors: bool) -> None:
         form = tensor.reason
         figures: tuple[Any, ...] = (f"{tensor.bytes_before:,}", f"{tensor.bytes_after:,}")
         if tensor.palettized:
-            grouped = f", {tensor.tables} tables" if tensor.tables > 1 else ""
-            form = f"{tensor.bits} bits{grouped}"
+            form = f"{tensor.bits} bits"
+            form += f", {tensor.tables} tables" if tensor.tables > 1 else ""
+            form += f", vectors of {tensor.cluster_dim}" if tensor.cluster_dim > 1 else ""
+            form += ", scaled" if tensor.scaled else ""
             figures += ("exact" if not tensor.squared_error else f"{tensor.snr:.2f}",)
         shape = "x".join(map(str, tensor.shape))
         table.add_row(escape(tensor.name), shape, escape(form), *figures)

@@ -27,10 +27,12 @@ def parity(
     cases: Annotated[int, typer.Option(help="Runs compared of each component, spread over the edits.")] = 6,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     gate: Annotated[
-        list[str] | None, typer.Option(help="NAME=DB:REASON overrides a gate; NAME is a component or `edit`.")
+        list[str] | None,
+        typer.Option(help="NAME=DB:REASON overrides a gate; NAME is a component, `edit`, or `Denoiser/conversion`."),
     ] = None,
     localise: Annotated[
-        bool, typer.Option(help="For every component that fails, name the first operation that disagrees.")
+        bool,
+        typer.Option(help="Name the first operation that disagrees of what fails, and the palette that costs most."),
     ] = False,
     against: Annotated[
         Path | None, typer.Option(help="With --localise: another model folder whose packages count as right.")
@@ -49,8 +51,9 @@ def parity(
     from rich.console import Console
 
     from mobie_coreml.files import atomic_file, check_output
+    from mobie_coreml.parity.options import PROMPTS, ParityOptions
     from mobie_coreml.parity.report import to_junit, to_lines, to_markdown, to_table
-    from mobie_coreml.parity.run import PROMPTS, ParityOptions, check_parity
+    from mobie_coreml.parity.run import check_parity
 
     for path in (junit, markdown):
         if path is not None:  # reports of a gate are written anew by every run

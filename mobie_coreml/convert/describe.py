@@ -10,7 +10,8 @@ from mobie_coreml import __version__
 from mobie_coreml.ane.components import Component
 from mobie_coreml.ane.tensors import TensorSpec
 from mobie_coreml.convert.features import Metadata
-from mobie_coreml.convert.options import ConvertOptions
+from mobie_coreml.convert.options import DENSE_WEIGHT_BITS, ConvertOptions
+from mobie_coreml.convert.weights import WeightRecipe
 from mobie_coreml.diffusion.samplers import sampler_steps
 from mobie_coreml.files import sha256_file
 from mobie_coreml.manifest import content
@@ -41,9 +42,13 @@ def weights_of(component: Component, checkpoint: Checkpoint) -> dict[str, str]:
 
 
 def package_metadata(
-    component: Component, checkpoint: Checkpoint, options: ConvertOptions, size: tuple[int, int]
+    component: Component,
+    checkpoint: Checkpoint,
+    options: ConvertOptions,
+    size: tuple[int, int],
+    weights: WeightRecipe | None,
 ) -> Metadata:
-    """What a component's package says about itself."""
+    """What a component's package says about itself; what palettizing makes of its weights is added to it then."""
     provenance = checkpoint.info["provenance"]
     entries = {
         "mobie.component": component.name,
@@ -54,6 +59,10 @@ def package_metadata(
     }
     if component.name in ("Encoder", "Denoiser", "Decoder"):
         entries["mobie.frame_size"] = f"{size[0]}x{size[1]}"
+    if weights is None:
+        entries["mobie.weight_bits"] = str(DENSE_WEIGHT_BITS)
+    else:
+        entries |= {"mobie.recipe": weights.name, "mobie.recipe_sha256": weights.digest}
     if form := attention_of(component.name, options):
         entries["mobie.attention"] = form
     for kind in ("text", "image"):

@@ -10,31 +10,30 @@ from typing import Any
 
 from mobie_coreml.ane.components import Component, build_component
 from mobie_coreml.convert import describe
-from mobie_coreml.convert.component import convert_component
-from mobie_coreml.convert.options import ConvertOptions
+from mobie_coreml.convert.component import ComponentPackage, convert_component
+from mobie_coreml.convert.features import Metadata
+from mobie_coreml.convert.options import DENSE_WEIGHT_BITS, ConvertOptions
 from mobie_coreml.convert.reuse import earlier_manifest, reuse_key, unchanged
 from mobie_coreml.convert.staging import check_model_output, link_tree, staged_folder
+from mobie_coreml.convert.weights import WeightRecipe, palettes_of, weight_recipes
 from mobie_coreml.errors import InputError
 from mobie_coreml.manifest import Manifest, save_manifest
 from mobie_coreml.manifest.content import (
     COMPONENT_NAMES,
-    DEFAULT_EDIT_GATE,
-    DEFAULT_GATE,
     MACOS_ONLY_BITS,
     MACOS_ONLY_BYTES,
     ComponentInfo,
     Frame,
-    Gates,
     Noise,
 )
+from mobie_coreml.manifest.gates import default_gates
+from mobie_coreml.manifest.weights import stored_bits
 from mobie_coreml.models.checkpoint import Checkpoint
-from palettization.package import WrittenPackage
+from palettization.package import Package
 from palettization.package.digests import combined_digest
 
 Report = Callable[[str, int, int], None]
-"""Called with a component's name, bytes of weights written and in all; (name, 0, 0) when it starts."""
-
-_WEIGHT_BITS = 16
+"""Called with a component's name, how much of its weights is done and how much there is; (name, 0, 0) at its start."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,14 @@ class Conversion:
         manifest: Its manifest.
         converted: Components that were made now.
         reused: Components that an earlier conversion had made from the same.
+        warnings: What the user should know of the components made now.
     """
 
     folder: Path
     manifest: Manifest
     converted: tuple[str, ...]
     reused: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def convert_model(
@@ -71,13 +72,14 @@ def convert_model(
         report: Told about progress.
 
     Raises:
-        InputError: `out` is something else than a model folder, the frame size is not one that the networks take, or
-            weights do not fit.
+        InputError: `out` is something else than a model folder, the frame size is not one that the networks take,
+            weights do not fit, or the target does not have what the recipe wants.
         WorkError: a module cannot be converted, or the folder cannot be written.
-        PackageError: a package cannot be written.
+        PackageError: a package cannot be written, or the recipe cannot be read or does not fit.
     """
     options = options or ConvertOptions()
     check_model_output(out)
+    recipes = weight_recipes(options)
     size = options.size or checkpoint.frame_size
     # Building is cheap without weights, and refuses sizes before anything is written.
     asked = {
@@ -90,24 +92,27 @@ def convert_model(
     kept = _kept(earlier, base, asked) if earlier else {}
     converted: list[str] = []
     reused: list[str] = []
+    warnings: dict[str, None] = {}
     with staged_folder(out) as staging:
         components: dict[str, ComponentInfo] = {}
         for name in COMPONENT_NAMES:
             before = earlier.components.get(name) if earlier else None
             if name in asked:
-                key = _key(asked[name], checkpoint, options, size)
+                job = _Job(asked[name], checkpoint, options, size, recipes[name])
+                key = job.key
                 if before and before.reuse_key == key and not options.force and unchanged(out, before.files):
                     link_tree(out / before.file, staging / before.file)
                     components[name] = replace(before, compute_units=options.units_of(name))
                     reused.append(name)
                     continue
-                components[name] = _convert(asked[name], checkpoint, options, size, key, staging, report)
+                components[name] = job.info(written := job.convert(staging, report))
+                warnings |= dict.fromkeys(written.palettes.warnings if written.palettes else ())
                 converted.append(name)
             elif name in kept:
                 link_tree(out / kept[name].file, staging / kept[name].file)
                 components[name] = kept[name]
         manifest = _finish(base, components, checkpoint, staging)
-    return Conversion(out, manifest, tuple(converted), tuple(reused))
+    return Conversion(out, manifest, tuple(converted), tuple(reused), tuple(warnings))
 
 
 def _base(checkpoint: Checkpoint, size: tuple[int, int]) -> dict[str, Any]:
@@ -139,58 +144,75 @@ def _kept(earlier: Manifest, base: Mapping[str, Any], asked: Mapping[str, Compon
     return others
 
 
-def _key(component: Component, checkpoint: Checkpoint, options: ConvertOptions, size: tuple[int, int]) -> str:
-    texts = describe.package_metadata(component, checkpoint, options, size)
-    attention = describe.attention_of(component.name, options)
-    return reuse_key(component, describe.weights_of(component, checkpoint), options.target, attention, texts)
+@dataclass(frozen=True)
+class _Job:
+    """One component to convert."""
 
+    component: Component
+    checkpoint: Checkpoint
+    options: ConvertOptions
+    size: tuple[int, int]
+    weights: WeightRecipe | None
 
-def _convert(
-    component: Component,
-    checkpoint: Checkpoint,
-    options: ConvertOptions,
-    size: tuple[int, int],
-    key: str,
-    staging: Path,
-    report: Report | None,
-) -> ComponentInfo:
-    name = component.name
-    if report:
-        report(name, 0, 0)
-    written = convert_component(
-        component,
-        staging / f"{name}.mlpackage",
-        options.target,
-        metadata=describe.package_metadata(component, checkpoint, options, size),
-        progress=(lambda done, total: report(name, done, total)) if report else None,
-    )
-    return _component_info(component, written, options, key)
+    @property
+    def texts(self) -> Metadata:
+        """What the package says about itself."""
+        return describe.package_metadata(self.component, self.checkpoint, self.options, self.size, self.weights)
 
+    @property
+    def key(self) -> str:
+        """Digest of everything that the package is made from."""
+        return reuse_key(
+            self.component,
+            describe.weights_of(self.component, self.checkpoint),
+            self.options.target,
+            describe.attention_of(self.component.name, self.options),
+            self.weights.digest if self.weights else "",
+            self.texts,
+        )
 
-def _component_info(component: Component, written: WrittenPackage, options: ConvertOptions, key: str) -> ComponentInfo:
-    file = written.path.name
-    files = tuple(
-        describe.file_info(written.path.parent, f"{file}/{relative}", digest)
-        for relative, digest in written.digests.items()
-    )
-    weight_bytes = sum(item.bytes for item in files if item.path.endswith("/weight.bin"))
-    too_large = weight_bytes > MACOS_ONLY_BYTES and _WEIGHT_BITS > MACOS_ONLY_BITS
-    return ComponentInfo(
-        file=file,
-        form="package",
-        sha256=combined_digest(written.digests),
-        files=files,
-        inputs=tuple(describe.tensor_info(spec) for spec in component.inputs),
-        outputs=tuple(describe.tensor_info(spec) for spec in component.outputs),
-        compute_units=options.units_of(component.name),
-        arithmetic=component.compute,
-        attention=describe.attention_of(component.name, options),
-        weight_bits=_WEIGHT_BITS,
-        weight_bytes=weight_bytes,
-        deployment_target=options.target,
-        macos_only=component.name == "Denoiser" and too_large,
-        reuse_key=key,
-    )
+    def convert(self, folder: Path, report: Report | None) -> ComponentPackage:
+        """Writes the package into `folder`."""
+        name = self.component.name
+        if report:
+            report(name, 0, 0)
+        return convert_component(
+            self.component,
+            folder / f"{name}.mlpackage",
+            self.options.target,
+            metadata=self.texts,
+            recipe=self.weights.recipe if self.weights else None,
+            progress=(lambda done, total: report(name, done, total)) if report else None,
+        )
+
+    def info(self, written: ComponentPackage) -> ComponentInfo:
+        """What the manifest says of the package."""
+        file, component = written.path.name, self.component
+        files = tuple(
+            describe.file_info(written.path.parent, f"{file}/{relative}", digest)
+            for relative, digest in written.digests.items()
+        )
+        weight_bytes = sum(item.bytes for item in files if item.path.endswith("/weight.bin"))
+        with Package.open(written.path) as package:
+            weight_bits = round(stored_bits(package), 4) or float(DENSE_WEIGHT_BITS)
+        too_large = weight_bytes > MACOS_ONLY_BYTES and weight_bits > MACOS_ONLY_BITS
+        return ComponentInfo(
+            file=file,
+            form="package",
+            sha256=combined_digest(written.digests),
+            files=files,
+            inputs=tuple(describe.tensor_info(spec) for spec in component.inputs),
+            outputs=tuple(describe.tensor_info(spec) for spec in component.outputs),
+            compute_units=self.options.units_of(component.name),
+            arithmetic=component.compute,
+            attention=describe.attention_of(component.name, self.options),
+            weight_bits=weight_bits,
+            weight_bytes=weight_bytes,
+            deployment_target=self.options.target,
+            macos_only=component.name == "Denoiser" and too_large,
+            reuse_key=self.key,
+            palettes=palettes_of(self.weights, written.palettes) if self.weights and written.palettes else None,
+        )
 
 
 def _finish(
@@ -204,7 +226,7 @@ def _finish(
         **base,
         components=components,
         tokenizer=describe.tokenizer_of(checkpoint, staging),
-        gates=Gates(dict.fromkeys(components, DEFAULT_GATE), DEFAULT_EDIT_GATE),
+        gates=default_gates(components),
     )
     save_manifest(manifest, staging)
     return manifest

@@ -11,6 +11,9 @@ from mobie_coreml.manifest.content import COMPONENT_NAMES, COMPUTE_UNITS
 
 ATTENTION_FORMS = ("original", "split-einsum", "split-einsum-v2")
 TARGETS = ("iOS17", "iOS18")
+DENSE_WEIGHT_BITS = 16
+DEFAULT_WEIGHT_BITS = 6
+WEIGHT_BITS = (DENSE_WEIGHT_BITS, 8, 6, 4, 3, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,9 @@ class ConvertOptions:
         target: Oldest system that the packages load on, one of TARGETS.
         compute_units: Recommended for all components but the Conditioner, which is CPU work; by default the Neural
             Engine for the split attention forms and the GPU for "original".
+        weight_bits: One of WEIGHT_BITS: 16 leaves weights fp16, fewer give them palettes; 3 needs iOS18. None is
+            DEFAULT_WEIGHT_BITS. Components that lose too much keep more (palettization/recipes).
+        recipe: A recipe file, or the name of one that ships with mobie, instead of `weight_bits`.
         force: Convert every component again, even where nothing changed.
 
     Raises:
@@ -35,6 +41,8 @@ class ConvertOptions:
     attention: str = "split-einsum"
     target: str = "iOS17"
     compute_units: str | None = None
+    weight_bits: int | None = None
+    recipe: str | None = None
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -46,6 +54,14 @@ class ConvertOptions:
         _one_of("--target", self.target, TARGETS)
         if self.compute_units is not None:
             _one_of("--compute-units", self.compute_units, COMPUTE_UNITS)
+        if self.weight_bits is not None:
+            _one_of("--weight-bits", str(self.weight_bits), [str(bits) for bits in WEIGHT_BITS])
+            if self.recipe is not None:
+                raise InputError(
+                    "--weight-bits and --recipe both say how many bits weights get.", "Pass one of the two."
+                )
+            if self.weight_bits == 3 and self.target == "iOS17":
+                raise InputError("--weight-bits 3 is not for --target iOS17.", "Choose 2 or 4, or --target iOS18.")
 
     def units_of(self, component: str) -> str:
         """Recommended compute units of a component."""

@@ -1,4 +1,4 @@
-"""Writes a graph as a MIL program, its weights streamed into the weight file one at a time."""
+"""Writes a graph as a MIL program, its weights streamed into the weight file one at a time, or left for later."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mobie_coreml.convert.constants import LITERAL_LIMIT
 from mobie_coreml.convert.graph import DType, Graph, Literal, LoadWeight, Names, Operand, Operation, Value, Weight
 from mobie_coreml.errors import InputError
-from palettization.package import BlobWriter, file_value, immediate_value, proto, set_tensor_type
+from palettization.package import BlobWriter, DeferredBlob, file_value, immediate_value, proto, set_tensor_type
 
 _ELEMENTS = {
     DType.FP16: "float16",
@@ -26,22 +26,27 @@ Progress = Callable[[int, int], None]
 
 
 def program_of(
-    graph: Graph, load: LoadWeight, blob: BlobWriter, *, opset: int, progress: Progress | None = None
+    graph: Graph,
+    load: LoadWeight,
+    blob: BlobWriter | DeferredBlob,
+    *,
+    opset: int,
+    progress: Progress | None = None,
 ) -> Any:
     """The MIL program of `graph`.
 
     Args:
         graph: Cleaned up; its outputs have the names of the package's outputs.
         load: Gives parameters; each array is written and forgotten.
-        blob: Where weights go, in the order of their first use.
+        blob: Where weights go, in the order of their first use. A deferred one makes them when they are read.
         opset: 7 for iOS17 ("CoreML7"), 8 for iOS18 ("CoreML8").
-        progress: Told about bytes of weights.
+        progress: Told about bytes of weights, where they are written now.
 
     Returns:
         A `MIL_pb2.Program` with one function, "main".
 
     Raises:
-        InputError: a weight has another shape than the network, or does not fit fp16.
+        InputError: a weight has another shape than the network, or does not fit fp16; later where weights are deferred.
     """
     return _Writer(graph, load, blob, opset, progress).program()
 
@@ -66,7 +71,14 @@ def _stored_size(weight: Weight) -> int:
 
 
 class _Writer:
-    def __init__(self, graph: Graph, load: LoadWeight, blob: BlobWriter, opset: int, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        load: LoadWeight,
+        blob: BlobWriter | DeferredBlob,
+        opset: int,
+        progress: Progress | None,
+    ) -> None:
         self.graph, self.load, self.blob, self.opset, self.progress = graph, load, blob, opset, progress
         self.mil = proto().MIL_pb2
         self.names = Names()
@@ -118,21 +130,30 @@ class _Writer:
 
     def _weight(self, weight: Weight) -> str:
         name = self.names.unique(weight.name.replace(".", "_"))
-        array = self._array(weight)
         if weight.size < LITERAL_LIMIT or not weight.dtype.is_float:
-            self._const(name, Literal.from_array(array, weight.dtype))
+            self._const(name, Literal.from_array(self._array(weight), weight.dtype))
             return name
         stored = _stored_dtype(weight)
-        data = _rounded(array, stored, weight.name)
-        value = file_value(_ELEMENTS[stored], weight.shape, self.blob.add(data))
+        value = file_value(_ELEMENTS[stored], weight.shape, self._stored(weight, stored))
         if stored is weight.dtype:
             self._const_operation(name, weight.shape, stored, value)
         else:
             self._constexpr_cast(name, weight, value)
-        if self.progress:
-            self.written += data.nbytes
-            self.progress(self.written, self.total)
         return name
+
+    def _stored(self, weight: Weight, dtype: DType) -> int:
+        """Offset of the weight in the weight file."""
+
+        def data() -> npt.NDArray[np.generic]:
+            return _rounded(self._array(weight), dtype, weight.name)
+
+        if isinstance(self.blob, DeferredBlob):
+            return self.blob.defer(_ELEMENTS[dtype], weight.size, data)
+        offset = self.blob.add(data())
+        if self.progress:
+            self.written += _stored_size(weight)
+            self.progress(self.written, self.total)
+        return offset
 
     def _array(self, weight: Weight) -> npt.NDArray[np.generic]:
         array = weight.make(self.load)

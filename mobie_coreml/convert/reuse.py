@@ -22,23 +22,27 @@ _PACKAGES = (
     "mobie_coreml/convert",
     "mobie_coreml/diffusion",
     "mobie_coreml/models",
-    "palettization/package",
+    "palettization",
 )
 """Code that decides what a package contains."""
 
 
 @cache
 def code_digest() -> str:
-    """SHA-256 over the source of everything that makes packages, and torch's version, which traces modules."""
+    """SHA-256 over the source of everything that makes packages, and the versions of torch, which traces modules, and
+    numpy, which clusters weights."""
     root = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256(metadata.version("torch").encode())
+    versions = " ".join(metadata.version(name) for name in ("torch", "numpy"))
+    digest = hashlib.sha256(versions.encode())
     for package in _PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
             digest.update(f"{path.relative_to(root).as_posix()}\0{sha256_file(path)}\n".encode())
     return digest.hexdigest()
 
 
-def reuse_key(component: Component, weights: Mapping[str, str], target: str, attention: str, texts: Metadata) -> str:
+def reuse_key(
+    component: Component, weights: Mapping[str, str], target: str, attention: str, recipe: str, texts: Metadata
+) -> str:
     """Digest of everything that a component's package is made from.
 
     Args:
@@ -46,6 +50,7 @@ def reuse_key(component: Component, weights: Mapping[str, str], target: str, att
         weights: Digests of the parts of the checkpoint that it reads.
         target: Deployment target.
         attention: Form of its attentions, "" where it has none.
+        recipe: Digest of the recipe that its weights are palettized by, "" where they stay fp16.
         texts: The package's metadata.
     """
     content = {
@@ -56,6 +61,7 @@ def reuse_key(component: Component, weights: Mapping[str, str], target: str, att
         "weights": dict(weights),
         "target": target,
         "attention": attention,
+        "recipe": recipe,
         "texts": dataclasses.asdict(texts),
         "code": code_digest(),
     }

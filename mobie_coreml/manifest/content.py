@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the file's form. Readers refuse versions that they don't know."""
 
 FILE_NAME = "mobie.json"
@@ -16,10 +16,11 @@ COMPONENT_NAMES = ("TextEncoder", "Conditioner", "Encoder", "Denoiser", "Decoder
 COMPUTE_UNITS = ("all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine")
 """Core ML's names (MLComputeUnits)."""
 
-MACOS_ONLY_BITS = 6
+MACOS_ONLY_BITS = 6.5
 MACOS_ONLY_BYTES = 1_000_000_000
 """Denoisers of more bits a weight than this, and more bytes of weights than this, are for macOS alone: Apple asks for
-at most 6 bits on iOS, or chunks under 1 GB (apple/ml-stable-diffusion, README)."""
+at most 6 bits on iOS, or chunks under 1 GB (apple/ml-stable-diffusion, README). Half a bit is left for tables and for
+what has none: 6-bit palettes take a little more than 6 bits a weight."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,24 @@ class FileInfo:
 
 
 @dataclass(frozen=True)
+class Palettes:
+    """How a component's weights were palettized.
+
+    Attributes:
+        recipe: Name of the recipe.
+        recipe_sha256: Digest of what it says of this component.
+        tensors: Weight tensors that have palettes.
+        snr_db: Energy over squared error of each of those tensors, on average over all their weights; absent where
+            there is no error.
+    """
+
+    recipe: str
+    recipe_sha256: str
+    tensors: int
+    snr_db: float | None = None
+
+
+@dataclass(frozen=True)
 class ComponentInfo:
     """One component.
 
@@ -198,11 +217,12 @@ class ComponentInfo:
         compute_units: Recommended.
         arithmetic: Type that its graph computes in.
         attention: Form of its attentions, "" where it has none.
-        weight_bits: Bits of a weight, 16 unless palettized.
+        weight_bits: Stored bits a weight, on average over all weights, tables included.
         weight_bytes: Size of its weight file.
         deployment_target: Oldest system that loads it.
         macos_only: Too large for iOS: apps there must refuse it.
         reuse_key: Digest of everything that the package was made from.
+        palettes: Of its weights; absent where they are fp16.
     """
 
     file: str
@@ -219,6 +239,7 @@ class ComponentInfo:
     deployment_target: str
     macos_only: bool
     reuse_key: str
+    palettes: Palettes | None = None
 
 
 @dataclass(frozen=True)
@@ -233,15 +254,20 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Gate:
-    """Lowest PSNR in dB that passes parity, by the executor's precision; a `reason` where it is below the default."""
+    """Lowest PSNR in dB that passes parity.
+
+    Attributes:
+        fp32: Of the conversion, with the executor's fp32 arithmetic. Palettes count for nothing here: the package is
+            compared with its weights as they were before they had any.
+        fp16: The same with fp16 arithmetic.
+        reason: Why a number is below the default of fp16 weights.
+        palettized: Of the package as it is, in either arithmetic; absent where no weight has a palette.
+    """
 
     fp32: float
     fp16: float
     reason: str = ""
-
-
-DEFAULT_GATE = Gate(50.0, 40.0)
-DEFAULT_EDIT_GATE = Gate(35.0, 35.0)
+    palettized: float | None = None
 
 
 @dataclass(frozen=True)

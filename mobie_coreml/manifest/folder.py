@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobie_coreml.errors import InputError
-from mobie_coreml.manifest.content import ComponentInfo, Manifest
+from mobie_coreml.manifest.content import COMPONENT_NAMES, ComponentInfo, Manifest
 from mobie_coreml.manifest.read import load_manifest
 
 
@@ -39,10 +39,8 @@ class ModelFolder:
         """
         found = self.manifest.components.get(name)
         if found is None:
-            raise InputError(
-                f"{self.path} has no {name}.",
-                f"It has {', '.join(self.manifest.components)}; `mobie convert --component {name}` adds it.",
-            )
+            more = f"; `mobie convert --component {name}` adds it" if name in COMPONENT_NAMES else ""
+            raise InputError(f"{self.path} has no {name}.", f"It has {', '.join(self.manifest.components)}{more}.")
         return found
 
     def package_path(self, name: str) -> Path:

@@ -17,6 +17,7 @@ from mobie_coreml.manifest.content import (
 
 _TOKENIZER_FILES = ("tokenizer/merges.txt", "tokenizer/vocab.json")
 _LATENTS = ("image_latents", "noisy_latents", "denoised_latents")
+_DENSE_BITS = 16
 _SUFFIXES = {"package": ".mlpackage", "compiled": ".mlmodelc"}
 
 
@@ -36,9 +37,7 @@ def _problems(manifest: Manifest) -> Iterator[str]:
     if found != list(_TOKENIZER_FILES):
         yield f"tokenizer.files: {', '.join(found)} instead of {', '.join(_TOKENIZER_FILES)}."
     yield from _paths(manifest)
-    absent = manifest.gates.components.keys() ^ manifest.components.keys()
-    if absent:
-        yield f"gates.components: {', '.join(sorted(absent))} in one of gates and components only."
+    yield from _gates(manifest)
 
 
 def _method(manifest: Manifest) -> Iterator[str]:
@@ -98,6 +97,23 @@ def _component(field: str, name: str, component: ComponentInfo) -> Iterator[str]
     too_large = component.weight_bits > MACOS_ONLY_BITS and component.weight_bytes > MACOS_ONLY_BYTES
     if name == "Denoiser" and too_large and not component.macos_only:
         yield f"{field}.macos_only: false for {component.weight_bytes} bytes of {component.weight_bits:g}-bit weights."
+
+    if component.palettes is None and component.weight_bits < _DENSE_BITS:
+        yield f"{field}.weight_bits: {component.weight_bits:g} without palettes."
+
+
+def _gates(manifest: Manifest) -> Iterator[str]:
+    absent = manifest.gates.components.keys() ^ manifest.components.keys()
+    if absent:
+        yield f"gates.components: {', '.join(sorted(absent))} in one of gates and components only."
+        return
+    for name, component in manifest.components.items():
+        gated = manifest.gates.components[name].palettized is not None
+        if gated is not (component.palettes is not None):
+            yield f"gates.components.{name}.palettized: {'no palettes' if gated else 'none, but palettes'} there."
+    palettized = any(component.palettes for component in manifest.components.values())
+    if (manifest.gates.edit.palettized is not None) is not palettized:
+        yield f"gates.edit.palettized: {'none, but palettes' if palettized else 'no palettes'} in the components."
 
 
 def _tensor(field: str, tensor: TensorInfo, *, is_input: bool) -> Iterator[str]:

@@ -6,16 +6,21 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobie_coreml.files import sha256_file
 from mobie_coreml.manifest.content import FILE_NAME, ComponentInfo, FileInfo, Manifest, TensorInfo
 from mobie_coreml.manifest.read import ManifestError, load_manifest
 from mobie_coreml.manifest.rules import all_files
+from mobie_coreml.manifest.weights import palettized_weights, stored_bits
+
+if TYPE_CHECKING:
+    from palettization.package import Package
 
 _IGNORED = {".DS_Store"}
 """Files that macOS puts into folders by itself."""
 
+_BITS_TOLERANCE = 1e-3
 _SPECIFICATION = {"iOS17": 8, "iOS18": 9}
 
 
@@ -58,7 +63,8 @@ def verify_model(folder: Path) -> Verification:
     """Checks a model folder against its manifest.
 
     Every file's presence, size and SHA-256, that there are no others, inputs and outputs of every package, that its
-    weights lie inside its weight file, its deployment target, and the tokenizer's files.
+    weights lie inside its weight file and have the bits and palettes stated, its deployment target, and the
+    tokenizer's files.
 
     Raises:
         InputError: there is no such folder, or it has no manifest. Everything else is a problem in the result.
@@ -139,6 +145,7 @@ def _package(folder: Path, field: str, component: ComponentInfo) -> Iterator[Pro
                     f"{field}.deployment_target",
                     f"{component.deployment_target}, but the package has specification version {version}.",
                 )
+            yield from _weights(field, component, package)
             described = package.description()
             for kind, wanted, found in (
                 ("inputs", component.inputs, described.input),
@@ -147,6 +154,21 @@ def _package(folder: Path, field: str, component: ComponentInfo) -> Iterator[Pro
                 yield from _tensors(f"{field}.{kind}", wanted, found)
     except PackageError as error:
         yield Problem(component.file, error.message)
+
+
+def _weights(field: str, component: ComponentInfo, package: Package) -> Iterator[Problem]:
+    """Bits a weight, and palettes with the recipe that made them, are those of the package."""
+    bits = stored_bits(package)
+    if bits and abs(bits - component.weight_bits) > _BITS_TOLERANCE:
+        yield Problem(f"{field}.weight_bits", f"{component.weight_bits:g}, but the package has {bits:.4f}.")
+    stated = component.palettes.tensors if component.palettes else 0
+    found = len(palettized_weights(package))
+    if found != stated:
+        yield Problem(f"{field}.palettes", f"{stated} weights, but {found} of the package have palettes.")
+    if component.palettes:
+        recipe = package.metadata.get("mobie.recipe_sha256", "none")
+        if recipe != component.palettes.recipe_sha256:
+            yield Problem(f"{field}.palettes.recipe_sha256", f"the package names {recipe}.")
 
 
 def _tensors(field: str, wanted: tuple[TensorInfo, ...], found: Any) -> Iterator[Problem]:

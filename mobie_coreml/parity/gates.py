@@ -11,6 +11,9 @@ from mobie_coreml.errors import InputError
 #: The whole edit is gated like a component, under this name.
 EDIT = "edit"
 
+#: Follows the name of a palettized component: the gate of the conversion alone, its weights as they were before.
+CONVERSION = "/conversion"
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -24,7 +27,8 @@ def apply_overrides(defaults: Mapping[str, Gate], overrides: Iterable[str]) -> d
     """Gates by component, from the defaults and `NAME=DB` or `NAME=DB:REASON` overrides.
 
     Args:
-        defaults: Gates by component name, and under "edit" for the edited frame.
+        defaults: Gates by component name, under "edit" for the edited frame, and where a component is palettized under
+            its name and "/conversion" for the conversion alone.
         overrides: As written on the command line.
 
     Raises:

@@ -11,33 +11,69 @@ from typing import TYPE_CHECKING, Any
 from mobie_coreml.parity.gates import Gate
 from mobie_coreml.parity.localise import Localisation
 from mobie_coreml.parity.metrics import Comparison
+from mobie_coreml.parity.tensor_costs import TensorCosts
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 @dataclass(frozen=True)
+class Apart:
+    """The error of a palettized package, taken apart.
+
+    Attributes:
+        conversion: The package with its weights as they were before palettes, against PyTorch.
+        compression: The package as it is, against that.
+        gate: Of the conversion.
+    """
+
+    conversion: Comparison
+    compression: Comparison
+    gate: Gate
+
+    @property
+    def passed(self) -> bool:
+        """Whether the conversion reaches its gate."""
+        return _reaches(self.conversion, self.gate)
+
+
+@dataclass(frozen=True)
 class CaseResult:
-    """One output of one component on one input, against its gate."""
+    """One output of one component on one input, against its gate; `apart` where the component has palettes."""
 
     component: str
     case: str
     output: str
     comparison: Comparison
     gate: Gate
+    apart: Apart | None = None
 
     @property
     def passed(self) -> bool:
-        """The figures reach the gate and nothing else is wrong."""
-        return not self.comparison.problem and self.comparison.psnr_db >= self.gate.psnr_db
+        """The figures reach their gates and nothing else is wrong."""
+        return _reaches(self.comparison, self.gate) and (self.apart is None or self.apart.passed)
 
     @property
     def verdict(self) -> str:
         """One line: what was found against what was asked."""
-        if self.comparison.problem:
-            return self.comparison.problem
-        relation = ">=" if self.passed else "<"
-        return f"{decibels(self.comparison.psnr_db)} dB {relation} {self.gate.psnr_db:g} dB"
+        found = _relation(self.comparison, self.gate)
+        if self.apart is None:
+            return found
+        conversion = _relation(self.apart.conversion, self.apart.gate)
+        return f"{found}; conversion {conversion}; compression {_shown(self.apart.compression)}"
+
+
+def _reaches(comparison: Comparison, gate: Gate) -> bool:
+    return not comparison.problem and comparison.psnr_db >= gate.psnr_db
+
+
+def _shown(comparison: Comparison) -> str:
+    return comparison.problem or f"{decibels(comparison.psnr_db)} dB"
+
+
+def _relation(comparison: Comparison, gate: Gate) -> str:
+    relation = ">=" if _reaches(comparison, gate) else "<"
+    return comparison.problem or f"{decibels(comparison.psnr_db)} dB {relation} {gate.psnr_db:g} dB"
 
 
 @dataclass
@@ -52,6 +88,7 @@ class ParityReport:
     seconds: float = 0.0
     results: list[CaseResult] = field(default_factory=list)
     localisations: dict[str, Localisation] = field(default_factory=dict)
+    tensor_costs: dict[str, TensorCosts] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -85,6 +122,7 @@ class ParityReport:
                     "gate_reason": result.gate.reason,
                     "equal": result.comparison.psnr_db == math.inf,
                     **result.comparison.as_dict(),
+                    **_apart_dict(result.apart),
                 }
                 for result in self.results
             ],
@@ -95,7 +133,18 @@ class ParityReport:
                 }
                 for component, found in self.localisations.items()
             },
+            "tensor_costs": {component: found.as_dict() for component, found in self.tensor_costs.items()},
         }
+
+
+def _apart_dict(apart: Apart | None) -> dict[str, Any]:
+    if apart is None:
+        return {}
+    conversion = {"passed": apart.passed, "gate_db": apart.gate.psnr_db, "gate_reason": apart.gate.reason}
+    return {
+        "conversion": {**conversion, "equal": apart.conversion.psnr_db == math.inf, **apart.conversion.as_dict()},
+        "compression": {"equal": apart.compression.psnr_db == math.inf, **apart.compression.as_dict()},
+    }
 
 
 def decibels(value: float) -> str:
@@ -105,27 +154,40 @@ def decibels(value: float) -> str:
     return "none" if value == -math.inf else f"{value:.1f}"
 
 
-_COLUMNS = ("component", "worst case", "PSNR dB", "gate", "max err", "SSIM", "result")
+def _rows(report: ParityReport) -> list[dict[str, str]]:
+    """Cells by heading, a row for the worst case of each component; what no component has is left out."""
+    rows = [_cells(result) for result in report.worst()]
+    return [{key: row[key] for key in row if any(other[key] for other in rows)} for row in rows]
 
 
-def _cells(result: CaseResult) -> tuple[str, ...]:
-    comparison = result.comparison
-    return (
-        result.component,
-        result.case,
-        decibels(comparison.psnr_db),
-        f"{result.gate.psnr_db:g}",
-        "" if comparison.problem else f"{comparison.max_error:.2g}",
-        "" if comparison.ssim is None else f"{comparison.ssim:.4f}",
-        "passed" if result.passed else comparison.problem or "FAILED",
-    )
+def _cells(result: CaseResult) -> dict[str, str]:
+    comparison, apart = result.comparison, result.apart
+    problem = comparison.problem or (apart.conversion.problem if apart else "")
+    return {
+        "component": result.component,
+        "worst case": result.case,
+        "PSNR dB": decibels(comparison.psnr_db),
+        "gate": f"{result.gate.psnr_db:g}",
+        "conversion": f"{decibels(apart.conversion.psnr_db)} ({apart.gate.psnr_db:g})" if apart else "",
+        "palettes": decibels(apart.compression.psnr_db) if apart else "",
+        "max err": "" if comparison.problem else f"{comparison.max_error:.2g}",
+        "SSIM": "" if comparison.ssim is None else f"{comparison.ssim:.3f}",
+        "result": "passed" if result.passed else problem or "FAILED",
+    }
 
 
 def _gate_reasons(report: ParityReport) -> list[str]:
     reasons = {(r.component, r.gate) for r in report.results if r.gate.reason}
-    return [
-        f"{component}: gate {gate.psnr_db:g} dB because {gate.reason}" for component, gate in sorted(reasons, key=str)
-    ]
+    reasons |= {
+        (f"{r.component} (conversion)", r.apart.gate) for r in report.results if r.apart and r.apart.gate.reason
+    }
+    lines = [f"{component}: gate {gate.psnr_db:g} dB ({gate.reason})" for component, gate in sorted(reasons, key=str)]
+    if any(result.apart for result in report.results):
+        lines.append(
+            "conversion: the package with its weights before palettes against PyTorch, and its gate; palettes: the "
+            "package as it is against that"
+        )
+    return lines
 
 
 def _localisation_lines(report: ParityReport) -> list[str]:
@@ -134,7 +196,7 @@ def _localisation_lines(report: ParityReport) -> list[str]:
         culprit = found.culprit
         where = culprit.sentence() if culprit else f"all {found.compared} values are equal"
         lines.append(f"{component}: agreement is lost at {where}" if culprit else f"{component}: {where}")
-    return lines
+    return lines + [f"{component}: {found.sentence()}" for component, found in report.tensor_costs.items()]
 
 
 def summary(report: ParityReport) -> str:
@@ -150,21 +212,24 @@ def to_table(report: ParityReport) -> Table:
     """The worst case of each component as a rich table."""
     from rich.table import Table
 
-    table = Table(title="Parity, worst case of each component", title_justify="left")
-    for index, column in enumerate(_COLUMNS):
-        table.add_column(column, justify="right" if 2 <= index <= 5 else "left", no_wrap=index < 6)
-    for result in report.worst():
-        table.add_row(*_cells(result), style=None if result.passed else "bold red")
+    title = "Parity, worst case of each component"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    rows = _rows(report)
+    for column in rows[0] if rows else ():
+        text = column in ("component", "worst case", "result")
+        table.add_column(column, justify="left" if text else "right", no_wrap=column != "result")
+    for result, row in zip(report.worst(), rows, strict=True):
+        table.add_row(*row.values(), style=None if result.passed else "bold red")
     return table
 
 
 def to_markdown(report: ParityReport) -> str:
     """A section for a job summary."""
     lines = [f"### {'✅' if report.passed else '❌'} {summary(report)}", ""]
-    lines += ["| " + " | ".join(_COLUMNS) + " |", "| --- " * len(_COLUMNS) + "|"]
-    lines += [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(result)) + " |" for result in report.worst()
-    ]
+    rows = _rows(report)
+    columns = tuple(rows[0]) if rows else ()
+    lines += ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row.values()) + " |" for row in rows]
     notes = [*_localisation_lines(report), *_gate_reasons(report)]
     if notes:
         lines += ["", *[f"- {note}" for note in notes]]
@@ -195,7 +260,8 @@ def to_junit(report: ParityReport) -> bytes:
             if not case.passed:
                 ElementTree.SubElement(element, "failure", message=case.verdict)
             output = ElementTree.SubElement(element, "system-out")
-            reason = f" (gate: {case.gate.reason})" if case.gate.reason else ""
+            gates = (case.gate, *([case.apart.gate] if case.apart else []))
+            reason = "".join(f" (gate: {gate.reason})" for gate in gates if gate.reason)
             output.text = case.verdict + reason
     ElementTree.indent(root)
     body: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)

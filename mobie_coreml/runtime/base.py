@@ -75,6 +75,15 @@ class Runner(Protocol):
         """
 
 
+COMPUTE_UNITS = {
+    "cpuOnly": "CPU_ONLY",
+    "cpuAndGPU": "CPU_AND_GPU",
+    "cpuAndNeuralEngine": "CPU_AND_NE",
+    "all": "ALL",
+}
+"""What Core ML may use, and coremltools' names of it."""
+
+
 def open_runner(
     package_path: Path,
     runtime: str = "mil",
@@ -93,11 +102,13 @@ def open_runner(
         compute_units: Of Core ML: "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine" or "all".
 
     Raises:
-        InputError: an unknown runtime or precision, or Core ML elsewhere than on macOS.
+        InputError: an unknown runtime, precision or compute units, or Core ML elsewhere than on macOS.
         PackageError: the package cannot be read, or uses operations that the executor doesn't know.
     """
     if precision not in ("fp32", "fp16"):
         raise InputError(f"{precision!r} is no precision.", "Choose fp32 or fp16.")
+    if compute_units not in COMPUTE_UNITS:
+        raise InputError(f"{compute_units!r} are no compute units.", f"Choose one of {', '.join(COMPUTE_UNITS)}.")
     if runtime == "mil":
         from mobie_coreml.runtime.mil.runner import MilRunner
 

@@ -10,16 +10,9 @@ from typing import Any
 import numpy as np
 
 from mobie_coreml.errors import InputError, WorkError
-from mobie_coreml.runtime.base import Arrays, TensorInfo
+from mobie_coreml.runtime.base import COMPUTE_UNITS, Arrays, TensorInfo
 from mobie_coreml.runtime.features import check_inputs, describe
 from palettization.package import Package
-
-COMPUTE_UNITS = {
-    "cpuOnly": "CPU_ONLY",
-    "cpuAndGPU": "CPU_AND_GPU",
-    "cpuAndNeuralEngine": "CPU_AND_NE",
-    "all": "ALL",
-}
 
 
 class CoreMLRunner:
@@ -33,14 +26,12 @@ class CoreMLRunner:
         function: Function of a multifunction package; None is its default.
 
     Raises:
-        InputError: not on macOS, or unknown compute units.
+        InputError: not on macOS.
         WorkError: Core ML cannot load the package.
         PackageError: the package cannot be read.
     """
 
     def __init__(self, path: Path, compute_units: str = "cpuOnly", function: str | None = None) -> None:
-        if compute_units not in COMPUTE_UNITS:
-            raise InputError(f"{compute_units!r} are no compute units.", f"Choose one of {', '.join(COMPUTE_UNITS)}.")
         if platform.system() != "Darwin":
             raise InputError("Core ML runs on macOS only.", "Use --runtime mil, which executes the same package here.")
         with Package.open(path) as package:

@@ -6,6 +6,7 @@ Needs numpy, protobuf and coremltools' protobuf modules, which are loaded withou
 from palettization.package.blob import BlobReader, BlobRecord
 from palettization.package.blob_writer import BlobWriter
 from palettization.package.constants import Constants
+from palettization.package.deferred import DeferredBlob
 from palettization.package.digests import combined_digest, package_digest, sha256_file, tree_digests
 from palettization.package.elements import Element
 from palettization.package.errors import (
@@ -43,6 +44,7 @@ __all__ = [
     "BlobWriter",
     "ConstantError",
     "Constants",
+    "DeferredBlob",
     "Element",
     "Feature",
     "Function",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,23 @@ class Package:
         functions: By name, in sorted order.
     """
 
-    def __init__(self, layout: Layout, path: Path, spec: Any) -> None:
+    def __init__(
+        self, layout: Layout, path: Path, spec: Any, weight_files: Mapping[str, BlobReader] | None = None
+    ) -> None:
+        """Takes what is open already.
+
+        Args:
+            layout: Where its files are; those of a package that is not on disk need not exist.
+            path: As opened.
+            spec: The protobuf `Model`, holding an ML Program.
+            weight_files: By "@model_path/..." names; others are opened when needed.
+        """
         self.path = path
         self.layout = layout
         self.spec = spec
         self.program = spec.mlProgram
         self.functions: dict[str, Function] = read_functions(self.program, str(path))
-        self._blobs: dict[str, BlobReader] = {}
+        self._blobs: dict[str, BlobReader] = dict(weight_files or {})
 
     @classmethod
     def open(cls, path: Path | str) -> Package:
@@ -65,6 +75,26 @@ class Package:
         for blob in self._blobs.values():
             blob.close()
         self._blobs.clear()
+
+    @classmethod
+    def in_memory(cls, path: Path, spec: Any, weight_files: Mapping[str, BlobReader]) -> Package:
+        """A package that is not on disk.
+
+        Args:
+            path: What errors call it.
+            spec: The protobuf `Model`, holding an ML Program.
+            weight_files: By "@model_path/..." names.
+
+        Raises:
+            SpecError: the program contradicts itself.
+        """
+        return cls(Layout(path, path / "model.mlmodel", path), path, spec, weight_files)
+
+    @property
+    def specification_bytes(self) -> int:
+        """Size of the specification."""
+        model = self.layout.model
+        return model.stat().st_size if model.is_file() else int(self.spec.ByteSize())
 
     @property
     def blob(self) -> BlobReader:

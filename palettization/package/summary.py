@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from palettization.package.elements import BY_MIL, BY_NAME
@@ -34,10 +34,13 @@ class WeightSummary:
         name: Of its operation.
         functions: That use it.
         shape: Of the dense weight.
-        form: "dense", or what it is compressed by: "palettized", "quantized", "sparse", joined by "+" where several.
+        form: "dense", or what it is compressed by: "palettized", "quantized", "sparse", joined by "+" where several;
+            "scaled" for factors over what is no quantized number.
         element: Element type that computation sees.
         bits: Of one stored element: of an index for palettes, of a quantized value, of the element itself if dense.
         elements: Of the dense weight.
+        granularity: What parts of the tensor share, for example "1 table", "8 tables, vectors of 2, 64 scales"; "" if
+            dense.
         bytes: Stored, tables, scales and masks included.
         immediate: Whether it lies in the specification instead of a weight file.
     """
@@ -49,6 +52,7 @@ class WeightSummary:
     element: str
     bits: int
     elements: int
+    granularity: str
     bytes: int
     immediate: bool
 
@@ -101,6 +105,7 @@ class _Stored:
     bits: int
     bytes_at: dict[tuple[str, int], int]
     immediate: bool
+    granularity: list[str] = field(default_factory=list)
 
 
 def summarise(package: Package) -> PackageSummary:
@@ -140,7 +145,7 @@ def summarise(package: Package) -> PackageSummary:
         elements=elements,
         weight_bytes=weight_bytes,
         bits_per_weight=8 * weight_bytes / elements if elements else 0.0,
-        specification_bytes=package.layout.model.stat().st_size,
+        specification_bytes=package.specification_bytes,
         file_bytes=sum(package.blob_file(name).size for name in files),
     )
 
@@ -185,6 +190,7 @@ def _weights(package: Package, function: Function) -> list[tuple[WeightSummary, 
             element=element_name(output.type.tensorType.dataType),
             bits=stored.bits,
             elements=math.prod(shape),
+            granularity=", ".join(stored.granularity),
             bytes=sum(stored.bytes_at.values()),
             immediate=stored.immediate,
         )
@@ -229,6 +235,9 @@ def _stored(package: Package, function: str, operation: Any, compressed: dict[st
         if parameter == "lut" and shape:
             # (P,) in iOS16's form, (..., P, V) in iOS18's.
             result.bits = (shape[0] if len(shape) == 1 else shape[-2]).bit_length() - 1
+            result.granularity += _tables(shape)
+        elif parameter == "scale":
+            result.granularity.append(_count(math.prod(shape), "scale"))
         elif parameter in ("val", *_DATA_OPERANDS) and not result.bits:
             result.bits = bits
     for parameter in sorted(operation.inputs):
@@ -237,9 +246,28 @@ def _stored(package: Package, function: str, operation: Any, compressed: dict[st
             if feeder is None or binding.name in seen:
                 continue
             below = _stored(package, function, feeder, compressed, seen)
+            if parameter == "data" and _is_float(feeder):
+                result.form = ["scaled"]
             result.form += below.form
+            result.granularity = below.granularity + result.granularity
             result.bytes_at.update(below.bytes_at)
             result.immediate = result.immediate and below.immediate
             if parameter in _DATA_OPERANDS or not result.bits:
                 result.bits = below.bits or result.bits
     return result
+
+
+def _tables(shape: tuple[int, ...]) -> list[str]:
+    """How many tables a `lut` of this shape holds, and of what."""
+    if len(shape) == 1:
+        return ["1 table"]
+    return [_count(math.prod(shape[:-2]), "table"), *([f"vectors of {shape[-1]}"] if shape[-1] > 1 else [])]
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("s" if number != 1 else "")
+
+
+def _is_float(operation: Any) -> bool:
+    """Whether an operation's weight, its last output, is of floats."""
+    return element_name(operation.outputs[-1].type.tensorType.dataType).startswith("float")

@@ -108,7 +108,7 @@ def _check_supported(function: Function) -> None:
 
 @dataclass(slots=True)
 class _Scope:
-    """Names visible in a block, and the slots that the block itself made."""
+    """Names visible in a block, and the slots of the values that the block itself computes or takes."""
 
     names: dict[str, Argument]
     own: set[int] = field(default_factory=set)
@@ -164,7 +164,7 @@ class _Resolver:
         seen = set(outputs)
         for step, used in zip(reversed(steps), reversed(uses), strict=True):
             mine = used | {result.slot for result in step.results}
-            step.frees = tuple(sorted((mine & scope.own) - seen - self._constants.keys()))
+            step.frees = tuple(sorted((mine & scope.own) - seen))
             seen |= mine
         return Block(steps, (), outputs)
 

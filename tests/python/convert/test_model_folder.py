@@ -13,13 +13,15 @@ import pytest
 from mobie_coreml.ane.components import COMPONENTS, build_component
 from mobie_coreml.cli.main import main
 from mobie_coreml.convert import model as model_module
+from mobie_coreml.convert.component import ComponentPackage
 from mobie_coreml.convert.model import Conversion, convert_model
 from mobie_coreml.convert.options import ConvertOptions
 from mobie_coreml.convert.program import _Writer
 from mobie_coreml.errors import InputError, WorkError
 from mobie_coreml.manifest import ModelFolder, verify_model
 from mobie_coreml.models.checkpoint import Checkpoint, load_checkpoint
-from palettization.package import Package, PackageWriter, WrittenPackage, package_digest, tree_digests
+from palettization import palettize as palettize_module
+from palettization.package import Package, PackageWriter, package_digest, tree_digests
 
 SMALL = ("Encoder", "Decoder")
 """Two components that are quick to convert."""
@@ -155,6 +157,7 @@ def stages() -> Iterator[tuple[str, Callable[[pytest.MonkeyPatch, BaseException]
     yield "tracing", at(model_module, "convert_component")
     yield "second component", at(model_module, "convert_component", after=1)
     yield "a weight", at(_Writer, "_array", after=5)
+    yield "clustering a weight", at(palettize_module, "code", after=5)
     yield "writing the program", at(_Writer, "program")
     yield "finishing a package", at(PackageWriter, "finish", after=1)
     yield "tokenizer", at(model_module.shutil, "copyfile")
@@ -267,7 +270,7 @@ def test_the_commands_speak_json(model: Path, small_checkpoint: Checkpoint, caps
 def test_the_commands_speak_to_people(
     model: Path, small_checkpoint: Checkpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["convert", str(small_checkpoint.path), str(model), "--quiet"]) == 0
+    assert main(["convert", str(small_checkpoint.path), str(model)]) == 0
     assert "reused" in capsys.readouterr().out
     assert main(["verify", str(model)]) == 0
     assert "is whole: 5 components" in capsys.readouterr().out
@@ -278,7 +281,13 @@ def test_the_commands_speak_to_people(
 
 
 @pytest.mark.parametrize(
-    ("name", "limit", "macos"), [("Denoiser", 1000, True), ("Denoiser", 10**9, False), ("Decoder", 1000, False)]
+    ("name", "limit", "bits", "macos"),
+    [
+        ("Denoiser", 1000, 1.0, True),
+        ("Denoiser", 10**9, 1.0, False),
+        ("Denoiser", 1000, 15.9, False),
+        ("Decoder", 1000, 1.0, False),
+    ],
 )
 def test_large_denoisers_are_for_macos(
     converted: Conversion,
@@ -286,12 +295,14 @@ def test_large_denoisers_are_for_macos(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     limit: int,
+    bits: float,
     macos: bool,
 ) -> None:
     monkeypatch.setattr(model_module, "MACOS_ONLY_BYTES", limit)
+    monkeypatch.setattr(model_module, "MACOS_ONLY_BITS", bits)
     path = converted.folder / f"{name}.mlpackage"
     component = build_component(name, small_checkpoint, materialise=False)
-    written = WrittenPackage(path, tree_digests(path))
-    info = model_module._component_info(component, written, ConvertOptions(), "0" * 64)
+    job = model_module._Job(component, small_checkpoint, ConvertOptions(), small_checkpoint.frame_size, None)
+    info = job.info(ComponentPackage(path, tree_digests(path)))
     assert info.macos_only is macos
     assert info.sha256 == package_digest(path)

@@ -107,7 +107,8 @@ class Planter:
             moved = (
                 array + size * max(float(np.abs(array).mean()), 1e-3) if place.kind == "bias" else array * (1 + size)
             )
-            faulty = moved.astype(np.float16)
+            with np.errstate(over="ignore"):  # too large a fault gives what is not a number, and is made smaller
+                faulty = moved.astype(np.float16)
             if value.WhichOneof("value") == "blobFileValue":
                 record, _ = self.package.record(value, argument.name)
                 with copy.open("r+b") as file:
@@ -168,11 +169,12 @@ class Planter:
             if gate - 6 <= found <= gate - 1:
                 return program
             if found == math.inf:
-                size *= 4
+                size *= 100
             elif found == -math.inf:
                 size /= 4
             else:
                 size *= 10 ** ((found - wanted) / 20)
-            if not 1e-4 < abs(size) < 1e3:
+            # An epsilon of 1e-5 is felt when it is a thousandth of a variance, and more.
+            if not 1e-4 < abs(size) < 1e6:
                 return None
         return None

@@ -24,7 +24,10 @@ def tensor(name: str, shape: list[int], dtype: str, source: str = "") -> dict[st
     return {"name": name, "shape": shape, "dtype": dtype, "source": source, "meaning": f"{name}, no unit."}
 
 
-def component(name: str, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> dict[str, Any]:
+def component(
+    name: str, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]], bits: float = 16.0
+) -> dict[str, Any]:
+    palettes = {"recipe": "6bit", "recipe_sha256": DIGEST, "tensors": 12, "snr_db": 32.5}
     return {
         "file": f"{name}.mlpackage",
         "form": "package",
@@ -35,11 +38,12 @@ def component(name: str, inputs: list[dict[str, Any]], outputs: list[dict[str, A
         "compute_units": "all",
         "arithmetic": "fp16",
         "attention": "",
-        "weight_bits": 16.0,
+        "weight_bits": bits,
         "weight_bytes": 100,
         "deployment_target": "iOS17",
         "macos_only": False,
         "reuse_key": DIGEST,
+        **({"palettes": palettes} if bits < 16 else {}),
     }
 
 
@@ -56,7 +60,7 @@ def content() -> dict[str, Any]:
     weight = {"constant": 1.0, "text": 0.0, "image": 0.0}
     names = ("TextEncoder", "Conditioner", "Encoder", "Denoiser", "Decoder")
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "method": {
             "prediction_type": "v_prediction",
             "noise_schedule": {
@@ -115,6 +119,7 @@ def content() -> dict[str, Any]:
                     *conditioning,
                 ],
                 [tensor("denoised_latents", latents, "float16")],
+                bits=6.05,
             ),
             "Decoder": component(
                 "Decoder",
@@ -132,8 +137,11 @@ def content() -> dict[str, Any]:
             ],
         },
         "gates": {
-            "components": {name: {"fp32": 50.0, "fp16": 40.0, "reason": ""} for name in names},
-            "edit": {"fp32": 35.0, "fp16": 35.0, "reason": ""},
+            "components": {
+                **{name: {"fp32": 50.0, "fp16": 40.0, "reason": ""} for name in names},
+                "Denoiser": {"fp32": 50.0, "fp16": 40.0, "reason": "palettes", "palettized": 34.0},
+            },
+            "edit": {"fp32": 35.0, "fp16": 35.0, "reason": "palettes", "palettized": 20.0},
         },
         "provenance": {
             "checkpoint_sha256": DIGEST,
@@ -194,7 +202,8 @@ def test_only_the_part_for_extensions_is_open() -> None:
 
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("schema_version", 2, "schema_version is 2"),
+    ("schema_version", 1, "schema_version is 1; this version of mobie knows 2"),
+    ("schema_version", 3, "schema_version is 3"),
     ("schema_version", True, "schema_version is True"),
     ("schema_version", "1", "schema_version is '1'"),
     ("surprise", 1, "'surprise' was unexpected"),
@@ -243,7 +252,17 @@ WRONG: list[tuple[str, Any, str]] = [
     ("components.Encoder.inputs[0].shape", [1, 3, 64, 64], "components.Encoder.inputs[0].shape"),
     ("components.Encoder.inputs[0].shape", [3, 64, 128], "components.Encoder.inputs[0].shape"),
     ("components.TextEncoder.inputs[0].minimum", 9999.0, "components.TextEncoder.inputs[0].minimum"),
-    ("components.Denoiser.weight_bytes", 2 * 10**9, "components.Denoiser.macos_only: false"),
+    ("components.Encoder.weight_bits", 8.1, "components.Encoder.weight_bits: 8.1 without palettes"),
+    ("components.Denoiser.palettes.tensors", 0, "components.Denoiser.palettes.tensors"),
+    ("components.Denoiser.palettes.recipe_sha256", "6bit", "components.Denoiser.palettes.recipe_sha256"),
+    ("components.Denoiser.palettes.error", 1, "components.Denoiser.palettes: Additional properties"),
+    (
+        "gates.components.Denoiser",
+        {"fp32": 50.0, "fp16": 40.0},
+        "gates.components.Denoiser.palettized: none, but palettes there",
+    ),
+    ("gates.components.Encoder.palettized", 30.0, "gates.components.Encoder.palettized: no palettes there"),
+    ("gates.edit", {"fp32": 35.0, "fp16": 35.0}, "gates.edit.palettized: none, but palettes in the components"),
     ("components.Denoiser.compute_units", "npu", "components.Denoiser.compute_units"),
     ("components.Denoiser.deployment_target", "iOS1", "components.Denoiser.deployment_target"),
     ("components.UNet", {}, "components"),
@@ -263,6 +282,18 @@ def test_what_cannot_be_true_is_refused_with_the_fields_name(path: str, new: Any
         parse(value)
     assert message in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(("bits", "size", "refused"), [(6.05, 2e9, False), (8.05, 2e9, True), (8.05, 9e8, False)])
+def test_large_denoisers_of_many_bits_are_for_macos(bits: float, size: float, refused: bool) -> None:
+    value = content()
+    put(value, "components.Denoiser.weight_bits", bits)
+    put(value, "components.Denoiser.weight_bytes", int(size))
+    if refused:
+        with pytest.raises(ManifestError, match=r"components\.Denoiser\.macos_only: false"):
+            parse(value)
+        put(value, "components.Denoiser.macos_only", True)
+    parse(value)
 
 
 @pytest.mark.parametrize("name", sorted(content().keys() - {"extensions"}))

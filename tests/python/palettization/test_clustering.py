@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from palettization.clustering import lookup_of, narrowest_bits, palette_of
 from palettization.cuts import first_cuts, resample
 from palettization.histogram import NonFiniteWeightError, histogram_of
-from palettization.optimal import optimal_cuts
+from palettization.optimal import beside, optimal_cuts
 from palettization.segments import Segments
 
 FINITE = st.integers(0, 0xFFFF).filter(lambda bits: bits & 0x7C00 != 0x7C00)
@@ -73,15 +73,21 @@ def test_no_table_is_better_where_costs_tie(numbers: list[int], bits: int) -> No
     check_against_brute_force(np.array(numbers, np.float16), bits)
 
 
-def textbook(histogram: Any, segments: Segments, k: int) -> float:
-    """The optimal cost by the quadratic dynamic programme, one layer a run."""
-    count = histogram.distinct
+def textbook(segments: Segments, k: int) -> tuple[float, np.ndarray]:
+    """The optimal cost and cuts by the quadratic dynamic programme, one layer a run."""
+    count = segments.count
     i, j = np.arange(count), np.arange(1, count + 1)
     costs = segments.masked_cost(i[:, None], j[None, :])
     best = costs[0]
+    choices = []
     for _ in range(k - 1):
-        best = (np.concatenate([[np.inf], best[:-1]])[:, None] + costs).min(axis=0)
-    return float(best[-1])
+        reached = np.concatenate([[np.inf], best[:-1]])[:, None] + costs
+        choices.append(reached.argmin(axis=0))
+        best = reached.min(axis=0)
+    path = [count]
+    for choice in choices[::-1]:
+        path.append(int(choice[path[-1] - 1]))
+    return float(best[-1]), np.array([*path, 0][::-1])
 
 
 @pytest.mark.parametrize("k", [2, 3, 7, 16, 64, 255])
@@ -101,7 +107,21 @@ def test_cuts_cost_what_the_textbook_programme_finds(kind: str, k: int) -> None:
     assert cuts[-1] == histogram.distinct
     assert (np.diff(cuts) > 0).all()
     assert cuts.size == k + 1
-    assert segments.total(cuts) == pytest.approx(textbook(histogram, segments, k), rel=1e-9, abs=1e-12)
+    assert segments.total(cuts) == pytest.approx(textbook(segments, k)[0], rel=1e-9, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 16), st.integers(5, 60), st.sampled_from(["normal", "tails", "even"]), st.data())
+def test_a_cut_follows_from_the_one_beside_it(seed: int, size: int, kind: str, data: Any) -> None:
+    rng = np.random.default_rng(seed)
+    drawn = {"normal": rng.standard_normal, "tails": lambda n: rng.standard_t(1.5, n), "even": np.arange}[kind](size)
+    segments = Segments(histogram_of(drawn.astype(np.float16)))
+    k = data.draw(st.integers(2, segments.count - 1))
+    for neighbour in (k - 1, k + 1):
+        cuts = beside(segments, k, textbook(segments, neighbour)[1])
+        assert cuts.size == k + 1
+        assert (np.diff(cuts) > 0).all()
+        assert segments.total(cuts) == pytest.approx(textbook(segments, k)[0], rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(

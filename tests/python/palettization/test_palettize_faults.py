@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,17 @@ from mobie_coreml.cli.main import main
 from palettization.decompress import decompress
 from palettization.errors import PackageError
 from palettization.histogram import NonFiniteWeightError
-from palettization.package import BlobError, BlobWriter, PackageExistsError, PackageWriteError, SpecError, tree_digests
+from palettization.package import (
+    BlobError,
+    BlobWriter,
+    PackageExistsError,
+    PackageWriteError,
+    SpecError,
+    proto,
+    tree_digests,
+)
 from palettization.palettize import palettize
+from palettization.recipe import Choice, Recipe
 
 Write = Callable[..., Path]
 
@@ -26,6 +36,17 @@ Write = Callable[..., Path]
 def source(write_package: Write, weights: dict[str, np.ndarray], tmp_path: Path) -> Path:
     """A package for iOS17 with three convolutions, alone in its folder."""
     return write_package(tmp_path / "in.mlpackage", weights)
+
+
+@contextlib.contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file can grow over `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def alone(source: Path) -> bool:
@@ -88,24 +109,83 @@ def test_a_truncated_weight_file_is_refused(source: Path) -> None:
     assert alone(source)
 
 
-def test_a_full_disk_leaves_nothing(source: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))
-    try:
-        with pytest.raises(PackageWriteError, match="cannot be written"):
-            palettize(source, source.parent / "out.mlpackage", 8)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+@pytest.mark.parametrize("choice", [Choice(8), Choice(8, 8), Choice(8, 0, 2, True)], ids=str)
+def test_a_full_disk_leaves_nothing(
+    write_package: Write, weights: dict[str, np.ndarray], tmp_path: Path, choice: Choice
+) -> None:
+    source = write_package(tmp_path / "in.mlpackage", weights, opset=8)
+    recipe = Recipe(Choice(16), {"down_conv_weight": choice})
+    with full_disk(1500), pytest.raises(PackageWriteError, match="cannot be written"):
+        palettize(source, tmp_path / "out.mlpackage", recipe)
     assert alone(source)
 
 
-def test_an_interruption_leaves_nothing(source: Path) -> None:
+def test_a_full_disk_leaves_nothing_decompressed(source: Path) -> None:
+    out = source.parent / "out.mlpackage"
+    palettize(source, out, 4)
+    with full_disk(2500), pytest.raises(PackageWriteError, match="cannot be written"):
+        decompress(out, source.parent / "plain.mlpackage")
+    assert sorted(item.name for item in source.parent.iterdir()) == ["in.mlpackage", "out.mlpackage"]
+
+
+@pytest.mark.parametrize("where", ["clustering", "checking"])
+def test_an_interruption_leaves_nothing(source: Path, where: str) -> None:
     def interrupt(stage: str, done: int, total: int) -> None:
-        if stage == "checking":
+        if stage == where:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         palettize(source, source.parent / "out.mlpackage", 6, progress=interrupt)
+    assert alone(source)
+
+
+def test_ctrl_c_ends_the_command_with_130(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While tensors are being clustered in threads."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "code", interrupt)
+    assert main(["palettize", str(source), str(source.parent / "out.mlpackage")]) == 130
+    assert alone(source)
+
+
+@pytest.mark.parametrize("command", ["palettize", "decompress", "inspect"])
+def test_what_is_no_ml_program_is_refused(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    network = tmp_path / "network.mlmodel"
+    spec = proto().Model_pb2.Model()
+    spec.specificationVersion = 4
+    spec.neuralNetwork.SetInParent()
+    network.write_bytes(spec.SerializeToString())
+    (tmp_path / "empty.mlpackage").mkdir()
+    (tmp_path / "text.mlpackage").write_text("no package")
+    before = sorted(item.name for item in tmp_path.iterdir())
+    for name, said in (
+        ("network.mlmodel", "not an ML Program"),
+        ("empty.mlpackage", "empty.mlpackage"),
+        ("text.mlpackage", "text.mlpackage"),
+        ("missing.mlpackage", "missing.mlpackage"),
+    ):
+        arguments = [command, str(tmp_path / name)]
+        if command != "inspect":
+            arguments.append(str(tmp_path / "out.mlpackage"))
+        assert main(arguments) == 2
+        error = " ".join(capsys.readouterr().err.split())
+        assert said in error
+        assert "Traceback" not in error
+    assert sorted(item.name for item in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("choice", [Choice(4, 8), Choice(4, 0, 2), Choice(4, per_channel_scale=True)], ids=str)
+def test_weights_that_are_not_finite_are_named_in_every_form(
+    write_package: Write, weights: dict[str, np.ndarray], tmp_path: Path, choice: Choice
+) -> None:
+    weights["down_conv_weight"][3, 4] = np.inf
+    source = write_package(tmp_path / "in.mlpackage", weights, opset=8)
+    with pytest.raises(NonFiniteWeightError, match=r"down_conv_weight holds 0 NaN and 9 infinite"):
+        palettize(source, tmp_path / "out.mlpackage", Recipe(choice))
     assert alone(source)
 
 

@@ -35,6 +35,12 @@ def test_tensors_are_named_as_in_the_checkpoint_or_the_package(source: Path) -> 
     assert bits_of(source, recipe) == [2, 0, 4]
 
 
+def test_what_coremltools_appends_to_names_is_left_out(write_package: Write, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).standard_normal((64, 64, 1, 1)).astype(np.float16)
+    source = write_package(tmp_path / "in.mlpackage", {"conv_weight_to_fp16": array, "other_to_fp16": array + array})
+    assert bits_of(source, Recipe(Choice(6), {"conv.weight": Choice(2), "other_to_fp16": Choice(4)})) == [2, 4]
+
+
 @pytest.mark.parametrize(
     ("rules", "left"),
     [
@@ -62,7 +68,7 @@ def test_files_give_back_what_was_written(tmp_path: Path) -> None:
     recipes = {
         "Denoiser": Recipe(
             Choice(6),
-            {"a.weight": Choice(4), "b.weight": Choice(3, 16), "c": Choice(16)},
+            {"a.weight": Choice(4), "b.weight": Choice(3, 16), "c": Choice(16), "d": Choice(8, 0, 2, True)},
             SkipRules(elements=7, first=True, names=("x*",)),
             "ab12",
         ),
@@ -100,6 +106,11 @@ def with_entry(**entry: Any) -> dict[str, Any]:
         (with_entry(tensors=[]), "'tensors' is an object"),
         (with_entry(tensors={"a": "4"}), "a is '4'"),
         (with_entry(tensors={"a": {"bits": 4, "group_size": -1}}), "no group"),
+        (with_entry(tensors={"a": {"bits": 4, "cluster_dim": 3}}), "3 weights cannot share an index"),
+        (with_entry(tensors={"a": {"bits": 4, "cluster_dim": 4, "group_size": 6}}), "no whole vectors of 4"),
+        (with_entry(tensors={"a": {"bits": 4, "per_channel_scale": 1}}), "a is {'bits': 4"),
+        (with_entry(tensors={"a": {"bits": 4, "scale": True}}), "a is {'bits': 4"),
+        (with_entry(tensors={"a": {"group_size": 4}}), "a is {'group_size': 4"),
         (with_entry(tensors={"a.b": 4, "a_b": 4}), "twice"),
         (with_entry(skip={"size": 1}), "skip rules"),
         (with_entry(skip={"elements": "many"}), "no whole number"),

@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """(model folder, checkpoint) of a narrowed nano."""
     folder = tmp_path_factory.mktemp("parity")
     new_checkpoint(folder / "checkpoint", narrowed("nano"), seed=5)
-    convert_model(load_checkpoint(folder / "checkpoint"), folder / "model", ConvertOptions())
+    convert_model(load_checkpoint(folder / "checkpoint"), folder / "model", ConvertOptions(weight_bits=16))
     return folder / "model", folder / "checkpoint"
 
 

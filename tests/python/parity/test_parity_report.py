@@ -10,7 +10,7 @@ from rich.console import Console
 
 from mobie_coreml.parity.gates import Gate
 from mobie_coreml.parity.metrics import compare
-from mobie_coreml.parity.report import CaseResult, ParityReport, to_junit, to_lines, to_markdown, to_table
+from mobie_coreml.parity.report import Apart, CaseResult, ParityReport, to_junit, to_lines, to_markdown, to_table
 
 
 def make_report(*, broken: bool) -> ParityReport:
@@ -23,6 +23,35 @@ def make_report(*, broken: bool) -> ParityReport:
         CaseResult("Denoiser", "frame 1", "denoised_latents", compare(values, off), Gate(45, "a | reason")),
     ]
     return ParityReport("model", "checkpoint", "mil", "fp32", ("make it snow",), 1.0, results)
+
+
+def palettized(conversion_db: float) -> CaseResult:
+    """A Denoiser whose palettes are 40 dB off and whose conversion is `conversion_db` off."""
+    values = np.linspace(-1, 1, 64)
+    off = values + 10 ** (-conversion_db / 20)
+    apart = Apart(compare(values, off), compare(off, values + 0.01), Gate(50))
+    return CaseResult(
+        "Denoiser", "frame 0", "denoised_latents", compare(values, values + 0.01), Gate(34, "6 bits"), apart
+    )
+
+
+def test_both_gates_of_a_palettized_component_must_be_reached() -> None:
+    assert palettized(60).passed
+    failed = palettized(45)
+    assert not failed.passed
+    assert "40.0 dB >= 34 dB; conversion 45.0 dB < 50 dB; compression" in failed.verdict
+
+
+def test_columns_of_what_is_palettized_fit_a_terminal() -> None:
+    report = make_report(broken=False)
+    assert "conversion" not in to_markdown(report)
+    report.results = [palettized(60)]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(to_table(report))
+    shown = console.export_text()
+    assert "60.0 (50)" in shown
+    assert "…" not in shown
+    assert any("6 bits" in line for line in to_lines(report))
 
 
 def test_passed_and_failed() -> None:

@@ -62,6 +62,7 @@ def test_run_prints_json_alone(package: Path, capsys: pytest.CaptureFixture[str]
         ("{package}", "Denoiser", {"seed": 1}, "is a package by itself"),
         ("{package}", None, {"seed": 1, "precision": "fp8"}, "no precision"),
         ("{package}", None, {"seed": 1, "runtime": "onnx"}, "no runtime"),
+        ("{package}", None, {"seed": 1, "compute_units": "gpu"}, "no compute units"),
         ("{package}", None, {"seed": 1, "function": "other"}, "no function 'other'"),
         ("{package}", None, {"seed": 1, "output": "{folder}/y.txt"}, "does not end in .npz"),
         ("{package}", None, {"seed": 1, "output": "{folder}/x.npz"}, "exists already"),

@@ -1,0 +1,1 @@
+"""What a model's components can spare: sensitivity to weight compression, and recipes made from it."""

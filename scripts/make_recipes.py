@@ -1,7 +1,8 @@
 """Makes the recipes in palettization/recipes/ anew from the embedded checkpoint.
 
 8bit, 6bit, 4bit: a width for each component, for any checkpoint: the least one from there on at which the component's
-predicted PSNR on the embedded checkpoint reaches the gate that parity has for that width.
+predicted PSNR on the embedded checkpoint clears the gate that parity has for that width by a margin (predictions are
+for drawings; frames of a clip can be some dB worse).
 
 nano-4bit: 4.0 bits a weight, tensor by tensor, tables included; more for components that would not clear the gate of
 6 bits by a margin.
@@ -32,7 +33,9 @@ MIXED_BITS, MARGIN_DB = 4.0, 3.0
 
 def width(component: str, bits: int, uniform: ComponentRecipe) -> int:
     """The component's width in the recipe of that many bits."""
-    enough = (one for one in WIDTHS if one >= bits and uniform.uniform[one][1] >= palettized_gate(component, one))
+    enough = (
+        one for one in WIDTHS if one >= bits and uniform.uniform[one][1] >= palettized_gate(component, one) + MARGIN_DB
+    )
     return next(enough, DENSE_BITS)
 
 

@@ -73,15 +73,16 @@ def _show(found: Sensitivity, out: Path) -> None:
     from rich.table import Table
 
     from mobie_coreml.analysis.cases import psnr_db
-    from mobie_coreml.analysis.sensitivity import CHECK_BITS
+    from mobie_coreml.analysis.sensitivity import CHECK_BITS, ROUGH
 
-    table = Table(title="Predicted PSNR of each component's output, dB", title_justify="left")
+    title = "Predicted PSNR of each component's output in dB, by bits"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     widths = sorted(
         {bits for one in found.components.values() for t in one.tensors.values() for bits in t.output_error}
     )
-    table.add_column("component")
-    for title in ("tensors", *(f"{bits} bit{'s' if bits > 1 else ''}" for bits in widths), "passes", "rank"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("component", no_wrap=True)
+    for heading in ("tensors", *map(str, widths), "passes", "rank"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, one in found.components.items():
         totals = [math.fsum(tensor.output_error[bits] for tensor in one.tensors.values()) for bits in widths]
         table.add_row(
@@ -101,4 +102,6 @@ def _show(found: Sensitivity, out: Path) -> None:
     if checks:
         note = f"rank: Spearman's correlation of estimated and measured errors at {CHECK_BITS} bits; tensors measured: "
         screen.print(note + ", ".join(checks), markup=False, highlight=False)
+    if any(one.rough for one in found.components.values()):
+        screen.print(ROUGH, markup=False, highlight=False)
     screen.print(f"Written to {out}; passes are forward + backward.", markup=False, highlight=False)

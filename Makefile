@@ -61,6 +61,9 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/execute.py --preset nano
 	$(BIN)/python benchmarks/execute.py --preset mobile
 	$(BIN)/python benchmarks/palettize.py
+	$(BIN)/mobie convert nano build/bench/model --component Denoiser --target iOS18 --weight-bits 16 --quiet
+	$(BIN)/python benchmarks/palette_forms.py build/bench/model/Denoiser.mlpackage --every 8
+	$(BIN)/python benchmarks/mixed_bits.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,10 +2,10 @@
 
     python benchmarks/palette_forms.py PACKAGE [--every N] [--json]
 
-PACKAGE is an fp16 package for iOS18 with trained weights (`mobie convert nano MODEL --target iOS18`, then its
-Denoiser.mlpackage). Every tensor, or every N-th by size, is coded in each form. A tensor's gain is its SNR minus that
-of one table of numbers (1, 2, 3, 4, 6, 8 bits, interpolated) at as many bits a weight. Printed are the mean gain,
-weighted by the number of weights, and the share of weights that lie in tensors that gain.
+PACKAGE is an fp16 package for iOS18 with trained weights (`mobie convert nano MODEL --target iOS18 --weight-bits 16`,
+then its Denoiser.mlpackage). Every tensor, or every N-th by size, is coded in each form. A tensor's gain is its SNR
+minus that of one table of numbers (1, 2, 3, 4, 6, 8 bits, interpolated) at as many bits a weight. Printed are the mean
+gain, weighted by the number of weights, and the share of weights that lie in tensors that gain.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ bytes everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from palettization.segments import Segments
 BITS = (1, 2, 3, 4, 6, 8)
 """Widths of indices that Core ML knows; 3 only from iOS18."""
 _CHUNK = 1 << 17
+_UNHEARD = 2.0**-40
+"""A share of all importance that counts as none: prefix sums could not tell a value that has so little of it."""
+_LEAST_TOTAL = 1e-30
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def palette_of(
     Args:
         array: fp16, any shape, at least one element.
         bits: 1, 2, 3, 4, 6 or 8.
-        importance: As in `histogram_of`; the palette minimises the sum of importance times squared error.
+        importance: As in `histogram_of`; the palette minimises the sum of importance times squared error. Values with
+            less than 2^-40 of all importance count as having none.
         table_dtype: float16 or float32.
         name: Of the tensor, for error messages.
 
@@ -105,11 +110,15 @@ def _entries(histogram: Histogram, size: int, dtype: npt.DTypeLike) -> npt.NDArr
     """The distinct entries of the best table, ascending, exactly as `dtype` holds them."""
     if histogram.distinct <= size:
         return histogram.values
-    positive = histogram.weights > 0
-    if not positive.all():
+    total = float(histogram.weights.sum())
+    heard = histogram.weights > total * _UNHEARD
+    if not heard.all():
         # Values without importance have no say in where entries lie.
-        kept = (histogram.values[positive], histogram.counts[positive], histogram.weights[positive])
+        kept = (histogram.values[heard], histogram.counts[heard], histogram.weights[heard])
         return _entries(Histogram(*kept), size, dtype)
+    if total < _LEAST_TOTAL:
+        # A power of two changes no digit, and keeps products with squares of small values from underflowing.
+        return _entries(replace(histogram, weights=np.ldexp(histogram.weights, -math.frexp(total)[1])), size, dtype)
     segments = Segments(histogram, dtype)
     means = segments.means(optimal_cuts(histogram, segments, size))
     # Adding zero makes -0 plain.

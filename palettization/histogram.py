@@ -17,6 +17,7 @@ from palettization.errors import PackageError
 PATTERNS = 1 << 16
 _ZERO = 0xFBFF - 0x8000
 """Place of 0 among finite values in ascending order."""
+_MOST = float(np.finfo(np.float32).max)
 _CHUNK = 1 << 17
 """Elements counted at a time: numpy widens them to 64-bit integers, which should stay in a core's cache."""
 
@@ -105,13 +106,13 @@ def histogram_of(
 
     Args:
         array: fp16, any shape.
-        importance: Finite, not negative, and broadcastable to the shape of `array`: one number a weight, or for
-            example (O, 1, 1, 1) for one a channel. All zeros count as all ones.
+        importance: Not negative, within the range of float32, and broadcastable to the shape of `array`: one number a
+            weight, or for example (O, 1, 1, 1) for one a channel. All zeros count as all ones.
         name: Of the tensor, for error messages.
 
     Raises:
         NonFiniteWeightError: `array` holds NaN or infinity.
-        ValueError: another dtype, or importances that are negative, not finite or do not broadcast.
+        ValueError: another dtype, or importances that are out of range or do not broadcast.
     """
     if array.dtype != np.float16:
         raise ValueError(f"Histograms are taken of float16 arrays, not {array.dtype}.")
@@ -121,8 +122,8 @@ def histogram_of(
         counter.add(patterns)
         return counter.histogram(name)
     importance = np.asarray(importance)
-    if importance.size and not (np.isfinite(importance).all() and importance.min() >= 0):
-        raise ValueError("Importances must be finite and not negative.")
+    if importance.size and not (importance.min() >= 0 and importance.max() <= _MOST):
+        raise ValueError(f"Importances must lie between 0 and {_MOST:.3g}.")
     spread = np.atleast_1d(np.broadcast_to(importance, array.shape))
     # One slice of the first axis at a time, so that importances of channels are not spread out in memory.
     for row, weight in zip(patterns.reshape(len(spread), -1), spread, strict=True):

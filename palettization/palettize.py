@@ -13,7 +13,7 @@ from palettization.coded import Coded
 from palettization.encode import check_written, code, packed_pieces
 from palettization.forms import put_palette, put_scaled_palette, write_palette
 from palettization.package import WEIGHT_FILE, BlobReader, Constants, Package, PackageWriter, file_value, summarise
-from palettization.plan import Decision, decide
+from palettization.plan import COMPRESSED_ALREADY, Decision, decide
 from palettization.recipe import Choice, Recipe
 from palettization.report import MANIFEST_BYTES, PaletteReport, TensorReport, file_bytes, palette_bytes
 from palettization.rewrite import BlobCopier, check_apart, input_bytes
@@ -33,6 +33,7 @@ _SCALES = (
     "scales out unless every system you ship to has run this package."
 )
 _NOTHING = "No tensor was palettized: all were left as they were."
+_COMPRESSED = "No tensor was palettized: {} are compressed already. `mobie decompress` first, to choose other bits."
 
 
 def palettize(
@@ -139,7 +140,8 @@ def palettize_opened(
     if any(tensor.scaled for tensor in tensors):
         warnings.append(_SCALES)
     if not any(tensor.palettized for tensor in tensors):
-        warnings.append(_NOTHING)
+        compressed = sum(decision.reason == COMPRESSED_ALREADY for decision in decisions)
+        warnings.append(_COMPRESSED.format(compressed) if compressed else _NOTHING)
     return Palettized(tensors, records, checked, tuple(warnings))
 
 

@@ -10,6 +10,8 @@ from palettization.recipe import Choice, Recipe
 from palettization.rules import RecipeError
 from palettization.stored import CAST, COMPRESSED, StoredWeight, architecture_digest
 
+COMPRESSED_ALREADY = "compressed already"
+"""Why a tensor is left that has a compressed form."""
 _CONVERT_AGAIN = "Convert the model again with minimum_deployment_target=iOS18, or choose other bits."
 _IOS16_BITS = tuple(bits for bits in BITS if bits != 3)
 _TO_FP16 = "_to_fp16"
@@ -106,7 +108,7 @@ def _decide(weight: StoredWeight, wanted: Choice | None, default: Choice, reason
         return Decision(weight, None, "16 bits asked for")
     unfit = ""
     if weight.form == COMPRESSED:
-        unfit = "compressed already"
+        unfit = COMPRESSED_ALREADY
     elif weight.form != CAST and weight.element != "float16":
         unfit = f"stored as {weight.element}"
     if unfit and wanted:

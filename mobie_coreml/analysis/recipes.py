@@ -90,10 +90,12 @@ class ModelRecipe:
     Attributes:
         components: By name.
         same_weights: Whether the sensitivity was taken on the very weights of the model.
+        rough: Whether it rests on few passes, so that predictions are too good.
     """
 
     components: Mapping[str, ComponentRecipe]
     same_weights: bool
+    rough: bool
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,8 @@ def make_recipe(model: Path, sensitivity: Sensitivity, target: Target, component
         allocations = _allocate(sized, target)
     except AllocationError as error:
         raise InputError(f"The target cannot be met: {error.message}", _HINTS[_kind(target)]) from error
-    return ModelRecipe({name: sized[name].recipe(found) for name, found in allocations.items()}, same_weights)
+    rough = any(sensitivity.components[name].rough for name in names)
+    return ModelRecipe({name: sized[name].recipe(found) for name, found in allocations.items()}, same_weights, rough)
 
 
 def component_options(name: str, package: Path, sensitivity: ComponentSensitivity) -> ComponentOptions:

@@ -22,6 +22,13 @@ from mobie_coreml.parity.record import Record
 
 CHECK_BITS = 4
 """Width at which estimates are compared with measurements."""
+_PASSES = 16
+"""Of so many backward passes an estimate has a relative standard deviation of a third."""
+ROUGH = (
+    f"Fewer than {_PASSES} backward passes leave estimates rough, and recipes choose the tensors that look best by "
+    "chance: predicted PSNR is too high. Take more --frames or --probes."
+)
+"""What to say of such estimates."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,11 @@ class ComponentSensitivity:
     backwards: int
     tensors: Mapping[str, TensorSensitivity]
     check: Check | None = None
+
+    @property
+    def rough(self) -> bool:
+        """Whether it rests on few backward passes."""
+        return self.backwards < _PASSES
 
 
 @dataclass(frozen=True)

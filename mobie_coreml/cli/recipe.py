@@ -45,8 +45,11 @@ def recipe(
 
     from mobie_coreml.analysis.recipes import Target, make_recipe, save_recipe
     from mobie_coreml.analysis.sensitivity_file import load_sensitivity
+    from mobie_coreml.errors import InputError
     from mobie_coreml.files import check_output
 
+    if out.exists() and sensitivity.exists() and out.samefile(sensitivity):
+        raise InputError(f"{out} would overwrite the sensitivity.", "Choose another output.")
     check_output(out, force=force, is_file=True)
     size = parse_bytes(target_size) if target_size is not None else None
     target = Target(target_bits, size, min_psnr)
@@ -92,12 +95,14 @@ def _figures(found: ModelRecipe) -> dict[str, Any]:
         }
         for name, one in found.components.items()
     }
-    return {"same_weights": found.same_weights, "components": components}
+    return {"same_weights": found.same_weights, "rough": found.rough, "components": components}
 
 
 def _show(found: ModelRecipe, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from mobie_coreml.analysis.sensitivity import ROUGH
 
     table = Table(title="Recipe", title_justify="left")
     table.add_column("component")
@@ -118,5 +123,7 @@ def _show(found: ModelRecipe, out: Path) -> None:
     if not found.same_weights:
         note = "The sensitivity was taken on other weights of the same network: predictions are for those."
         screen.print(note, markup=False, highlight=False)
+    if found.rough:
+        screen.print(ROUGH, markup=False, highlight=False)
     use = "Use it with `mobie palettize --recipe` or `mobie convert --recipe`."
     screen.print(f"Written to {out}. {use}", markup=False, highlight=False)

@@ -97,8 +97,11 @@ def _from_file(options: ConvertOptions) -> Mapping[str, WeightRecipe]:
 def _check_ios17(component: str, weights: WeightRecipe) -> None:
     choices = {"its default": weights.recipe.default, **weights.recipe.tensors}
     for tensor, choice in choices.items():
-        if choice.bits not in _IOS17_BITS or choice.group_size:
-            what = f"groups of {choice.group_size} channels" if choice.group_size else f"{choice.bits} bits"
+        if choice.bits not in _IOS17_BITS or choice.needs_ios18:
+            what = f"{choice.bits} bits"
+            if choice.needs_ios18:
+                what = f"vectors of {choice.cluster_dim}" if choice.cluster_dim > 1 else "scaled channels"
+                what = f"groups of {choice.group_size} channels" if choice.group_size else what
             raise InputError(
                 f"{weights.name} gives {component} ({tensor}) {what}, which iOS17 does not have.",
                 f"It has {', '.join(map(str, _IOS17_BITS))} bits and one table a tensor. Pass --target iOS18 for more.",

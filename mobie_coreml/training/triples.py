@@ -207,7 +207,8 @@ def _open_dataset(name: str, split: str) -> Any:
         datasets = import_module("datasets")
     except ImportError as error:
         raise InputError(
-            f"Reading the data set {name} needs the package datasets.", "Install it: pip install datasets"
+            f"Reading the data set {name} needs the package datasets.",
+            "Install it: pip install 'mobie-coreml[datasets]'",
         ) from error
     try:
         if any((Path(name) / file).is_file() for file in ("dataset_dict.json", "state.json")):

@@ -31,9 +31,13 @@ def shipped(name: str) -> dict[str, Recipe]:
 def recipe_path(given: Path | str) -> Path:
     """The file that a user means who names a recipe: a file that exists, or a shipped recipe's name.
 
-    A name that is neither comes back as it is, so that reading it says that there is no such file.
+    Raises:
+        RecipeError: it is neither.
     """
     path = Path(given)
-    if not path.exists() and str(given) in shipped_names():
+    if path.is_file():
+        return path
+    if str(given) in shipped_names():
         return _FOLDER / f"{given}.json"
-    return path
+    what = "is a folder" if path.is_dir() else "is neither a file nor a shipped recipe's name"
+    raise RecipeError(f"{path} {what}.", f"Pass a recipe's JSON file, or one of {', '.join(shipped_names())}.")

@@ -154,6 +154,13 @@ def test_other_weights_are_told(narrow: Narrow) -> None:
     assert not make_recipe(narrow.model, other, Target(bits=4.0)).same_weights
 
 
+def test_few_passes_are_told(narrow: Narrow) -> None:
+    assert not make_recipe(narrow.model, narrow.sensitivity, Target(bits=4.0)).rough
+    few = {name: dataclasses.replace(one, backwards=15) for name, one in narrow.sensitivity.components.items()}
+    sensitivity = dataclasses.replace(narrow.sensitivity, components=few)
+    assert make_recipe(narrow.model, sensitivity, Target(bits=4.0)).rough
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("320MB", 320_000_000), ("1.5 GiB", 3 << 29), ("4096", 4096), ("12kb", 12_000), ("7 B", 7), ("2K", 2000)],
@@ -177,8 +184,14 @@ def test_on_the_command_line(narrow: Narrow, tmp_path: Path, capsys: pytest.Capt
     assert "2 + 2" in shown
     assert main(["sensitivity", str(narrow.model), narrow.checkpoint, str(out), *asked]) == 2
     assert "--force" in capsys.readouterr().err
+    assert "Fewer than 16 backward passes" in " ".join(shown.split())
+    head = next(line for line in shown.splitlines() if line.startswith("component"))
+    assert head.split() == ["component", "tensors", *map(str, BITS), "passes", "rank"]
+    assert main(["recipe", str(narrow.model), str(out), str(out), "--target-bits", "4", "--force"]) == 2
+    assert "would overwrite the sensitivity" in capsys.readouterr().err
     assert main(["recipe", str(narrow.model), str(out), str(recipe), "--target-bits", "4", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
+    assert figures["rough"]
     assert figures["components"]["TextEncoder"]["bits_per_weight"] <= 4
     package, target = narrow.model / "TextEncoder.mlpackage", tmp_path / "out.mlpackage"
     assert main(["palettize", str(package), str(target), "--recipe", str(recipe), "--quiet"]) == 0
@@ -192,5 +205,9 @@ def test_unreadable_files_are_named(narrow: Narrow, tmp_path: Path, capsys: pyte
     path.write_bytes(b"\xff\xfe{")
     assert main(["recipe", str(narrow.model), str(path), str(tmp_path / "r.json"), "--min-psnr", "30"]) == 2
     assert str(path) in capsys.readouterr().err
+    path.write_text("[" * 100_000)
+    assert main(["recipe", str(narrow.model), str(path), str(tmp_path / "r.json"), "--min-psnr", "30"]) == 2
+    assert main(["recipe", str(narrow.model), str(tmp_path), str(tmp_path / "r.json"), "--min-psnr", "30"]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
     save_sensitivity(path, narrow.sensitivity)
     assert main(["recipe", str(tmp_path), str(path), str(tmp_path / "r.json"), "--min-psnr", "30"]) == 2

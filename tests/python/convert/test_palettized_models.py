@@ -117,13 +117,21 @@ def written(folder: Path, recipes: dict[str, Recipe]) -> str:
         (lambda _: {"weight_bits": 5}, "--weight-bits 5 is unknown"),
         (lambda _: {"weight_bits": 3}, "--weight-bits 3 is not for --target iOS17"),
         (lambda _: {"weight_bits": 4, "recipe": "6bit"}, "both say how many bits"),
-        (lambda _: {"recipe": "no-such-recipe"}, "no-such-recipe cannot be read"),
+        (lambda _: {"recipe": "no-such-recipe"}, "no-such-recipe is neither a file nor"),
         (lambda folder: {"recipe": written(folder, {"Encoder": Recipe(Choice(4))})}, "has nothing for Decoder"),
         (lambda folder: {"recipe": written(folder, {"UNet": Recipe(Choice(4))})}, "has a recipe for UNet"),
         (lambda folder: {"recipe": written(folder, {"Decoder": Recipe(Choice(3))})}, "3 bits, which iOS17 does not"),
         (
             lambda folder: {"recipe": written(folder, {"Decoder": Recipe(Choice(4), {"conv": Choice(4, 8)})})},
             "groups of 8 channels, which iOS17",
+        ),
+        (
+            lambda folder: {"recipe": written(folder, {"Decoder": Recipe(Choice(4, cluster_dim=2))})},
+            "vectors of 2, which iOS17",
+        ),
+        (
+            lambda folder: {"recipe": written(folder, {"Decoder": Recipe(Choice(4, per_channel_scale=True))})},
+            "scaled channels, which iOS17",
         ),
         (lambda folder: {"recipe": written(folder, {"Decoder": Recipe(Choice(4), {"no.such": Choice(4)})})}, "no_such"),
         (

@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 from palettization.clustering import lookup_of, narrowest_bits, palette_of
 from palettization.cuts import first_cuts, resample
-from palettization.histogram import NonFiniteWeightError, histogram_of
-from palettization.optimal import beside, optimal_cuts
+from palettization.histogram import Histogram, NonFiniteWeightError, histogram_of
+from palettization.optimal import _row_minima, beside, optimal_cuts
 from palettization.segments import Segments
 
 FINITE = st.integers(0, 0xFFFF).filter(lambda bits: bits & 0x7C00 != 0x7C00)
@@ -165,6 +165,55 @@ def test_weights_without_importance_do_not_move_entries() -> None:
     assert palette.indices(array).tolist() == [0, 0, 1, 1, 1]
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 29])
+def test_minima_are_right_where_rounding_breaks_their_order(seed: int) -> None:
+    # Costs vanish beside such f, so that the best source of a row may lie before that of the row above it.
+    ones, sources, count = np.ones(400), 200, 400
+    segments = Segments(Histogram(np.arange(count) / 64, ones, ones))
+    f = np.full(sources, 2.0 ** [50, 54, 58, 60, 54][seed % 5])
+    step = np.spacing(f[0])
+    f += np.random.default_rng(seed).integers(0, 3, sources) * step
+    found, chosen = _row_minima(segments, f, 0, sources, count + 1)
+    targets = np.arange(sources, count + 1)
+    costs = segments.cost(np.arange(sources)[None, :], targets[:, None]) + f
+    assert (found == costs[np.arange(targets.size), chosen]).all()
+    assert (found - costs.min(axis=1)).max() <= 2 * step
+
+
+@pytest.mark.parametrize(
+    ("spread", "bits", "dtype"), [(12.0, 2, np.float16), (12.0, 3, np.float32), (8.0, 4, np.float16)]
+)
+def test_importances_of_very_different_sizes_give_the_optimum(spread: float, bits: int, dtype: Any) -> None:
+    rng = np.random.default_rng(bits)
+    array = np.unique(rng.standard_normal(500).astype(np.float16))
+    importance = np.exp(rng.standard_normal(array.size) * spread)
+    heard = importance > importance.sum() * 2.0**-40
+    assert not heard.all() or spread < 12
+    palette = palette_of(array, bits, importance=importance, table_dtype=dtype)
+    best, _ = textbook(Segments(histogram_of(array[heard], importance[heard]), dtype), 1 << bits)
+    left = float((importance * np.square(array.astype(np.float64)))[~heard].sum())
+    assert palette.weighted_error <= best * (1 + 1e-6) + 4 * left + 1e-12 * float(importance.sum())
+
+
+@pytest.mark.parametrize("power", [-140, -80, 0, 120])
+def test_the_scale_of_importances_does_not_matter(power: int) -> None:
+    rng = np.random.default_rng(3)
+    array = (rng.standard_normal(3000) * 1e-4).astype(np.float16)
+    importance = rng.uniform(0.5, 2, array.size)
+    palette = palette_of(array, 4, importance=importance)
+    scaled = palette_of(array, 4, importance=importance * 2.0**power)
+    assert scaled.table.tobytes() == palette.table.tobytes()
+
+
+@pytest.mark.parametrize("least", [0.0, 1e-45, 1e-30, 1e-17])
+def test_values_that_hardly_matter_at_the_ends_change_nothing(least: float) -> None:
+    middle = np.linspace(-1, 1, 300).astype(np.float16)
+    array = np.concatenate([np.linspace(-9, -2, 400), middle, np.linspace(2, 9, 400)]).astype(np.float16)
+    importance = np.where(np.abs(array) <= 1, 1.0, least)
+    palette = palette_of(array, 4, importance=importance)
+    assert (palette.table == palette_of(middle, 4).table).all()
+
+
 @settings(max_examples=25, deadline=None)
 @given(hnp.arrays(np.uint16, st.integers(1, 60), elements=FINITE), st.sampled_from([1, 2, 4]), st.randoms())
 def test_order_does_not_matter(patterns: np.ndarray, bits: int, random: Any) -> None:
@@ -239,7 +288,7 @@ def test_other_widths_are_refused(bits: int) -> None:
 
 def test_importances_that_make_no_sense_are_refused() -> None:
     array = np.zeros((2, 2), np.float16)
-    for importance in (np.array([[-1.0]]), np.array([[np.nan]]), np.ones(3)):
+    for importance in (np.array([[-1.0]]), np.array([[np.nan]]), np.array([[1e39]]), np.ones(3)):
         with pytest.raises(ValueError):  # noqa: PT011
             palette_of(array, 1, importance=importance)
 

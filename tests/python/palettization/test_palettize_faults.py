@@ -262,6 +262,22 @@ def test_the_command_takes_recipes(source: Path, capsys: pytest.CaptureFixture[s
     assert "5 is no number of bits" in capsys.readouterr().err
 
 
+def test_the_command_takes_shipped_recipes_by_name(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = source.parent / "out.mlpackage"
+    arguments = ["palettize", str(source), str(out), "--quiet", "--recipe"]
+    assert main([*arguments, "4bit", "--component", "Denoiser", "--json"]) == 0
+    tensors = json.loads(capsys.readouterr().out)["tensors"]
+    assert [tensor["bits"] for tensor in tensors] == [4, 4, 0]
+    assert main([*arguments, "4bit", "--force"]) == 2
+    assert "It has: Conditioner, Decoder" in capsys.readouterr().err
+    assert main([*arguments, "5bit", "--force"]) == 2
+    assert "nano-4bit" in capsys.readouterr().err
+    # Made tensor by tensor for another network.
+    assert main([*arguments, "nano-4bit", "--component", "Denoiser", "--force"]) == 2
+    assert "Is it for another model?" in capsys.readouterr().err
+    assert main(["inspect", str(out), "--json"]) == 0
+
+
 @pytest.mark.usefixtures("wide")
 def test_the_command_warns_of_ios18(
     write_package: Write, weights: dict[str, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -46,4 +46,13 @@ def test_a_file_of_the_same_name_comes_first(tmp_path: Path, monkeypatch: pytest
     assert load_recipes(recipe_path("6bit")) == shipped("6bit")
     Path("6bit").write_text("{}")
     assert recipe_path("6bit") == Path("6bit")
-    assert recipe_path(tmp_path / "none.json") == tmp_path / "none.json"
+
+
+def test_what_is_neither_file_nor_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "4bit").mkdir()
+    assert load_recipes(recipe_path("4bit")) == shipped("4bit")
+    for given, named in (("5bit", "5bit is neither a file nor"), (tmp_path, "is a folder")):
+        with pytest.raises(RecipeError, match=named) as error:
+            recipe_path(given)
+        assert "nano-4bit" in error.value.hint

@@ -2,7 +2,8 @@
 
 8bit, 6bit, 4bit: a width for each component, for any checkpoint: the least one from there on at which the component's
 predicted PSNR on the embedded checkpoint clears the gate that parity has for that width by a margin (predictions are
-for drawings; frames of a clip can be some dB worse).
+for drawings; frames of a clip can be some dB worse). At 6 bits the Conditioner and the Decoder keep 8: full-size ones
+with random weights are within a dB of their gates, and both together are a twentieth of such a model.
 
 nano-4bit: 4.0 bits a weight, tensor by tensor, tables included; more for components that would not clear the gate of
 6 bits by a margin.
@@ -29,12 +30,14 @@ from palettization.recipe import DENSE_BITS, Choice, Recipe, recipe_json
 FOLDER = Path(__file__).resolve().parent.parent / "palettization" / "recipes"
 WIDTHS = (4, 6, 8)
 MIXED_BITS, MARGIN_DB = 4.0, 3.0
+LEAST = {6: {"Conditioner": 8, "Decoder": 8}}
 
 
 def width(component: str, bits: int, uniform: ComponentRecipe) -> int:
     """The component's width in the recipe of that many bits."""
+    least = LEAST.get(bits, {}).get(component, bits)
     enough = (
-        one for one in WIDTHS if one >= bits and uniform.uniform[one][1] >= palettized_gate(component, one) + MARGIN_DB
+        one for one in WIDTHS if one >= least and uniform.uniform[one][1] >= palettized_gate(component, one) + MARGIN_DB
     )
     return next(enough, DENSE_BITS)
 

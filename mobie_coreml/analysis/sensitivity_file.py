@@ -43,10 +43,10 @@ def load_sensitivity(path: Path) -> Sensitivity:
     if content.get("kind") != KIND or content.get("version") != VERSION:
         raise InputError(f"{path} is no sensitivity of version {VERSION}.", _AGAIN)
     try:
-        components = {str(name): _component(entry) for name, entry in content["components"].items()}
+        components = {str(name): _component(entry, f"{path}, {name}") for name, entry in content["components"].items()}
         return Sensitivity(str(content["checkpoint"]), components)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{path} is a damaged sensitivity: {error!r}.", _AGAIN) from error
+        raise InputError(f"{path} is damaged: something in it is missing or of the wrong kind.", _AGAIN) from error
 
 
 def _component_json(one: ComponentSensitivity) -> dict[str, Any]:
@@ -76,28 +76,31 @@ def _short(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def _component(entry: Any) -> ComponentSensitivity:
+def _component(entry: Any, where: str) -> ComponentSensitivity:
     check = entry["check"]
     return ComponentSensitivity(
         architecture=str(entry["architecture"]),
         forwards=int(entry["forwards"]),
         backwards=int(entry["backwards"]),
-        tensors={str(name): _tensor(tensor) for name, tensor in entry["tensors"].items()},
+        tensors={str(name): _tensor(tensor, f"{where}, {name}") for name, tensor in entry["tensors"].items()},
         check=None if check is None else Check(int(check["tensors"]), float(check["rank_correlation"])),
     )
 
 
-def _tensor(entry: Any) -> TensorSensitivity:
+def _tensor(entry: Any, where: str) -> TensorSensitivity:
     return TensorSensitivity(
         shape=tuple(int(size) for size in entry["shape"]),
         distinct=int(entry["distinct"]),
-        squared_error=_figures(entry["squared_error"]),
-        output_error=_figures(entry["output_error"]),
+        squared_error=_figures(entry["squared_error"], f"{where}, squared_error"),
+        output_error=_figures(entry["output_error"], f"{where}, output_error"),
     )
 
 
-def _figures(entry: Any) -> dict[int, float]:
+def _figures(entry: Any, where: str) -> dict[int, float]:
     figures = {int(bits): float(value) for bits, value in entry.items()}
     if set(figures) != set(BITS) or not all(math.isfinite(value) and value >= 0 for value in figures.values()):
-        raise ValueError(f"errors by bits are {entry!r}")
+        widths = ", ".join(map(str, BITS))
+        raise InputError(
+            f"{where} is damaged: it needs a finite number, not negative, for each of {widths} bits.", _AGAIN
+        )
     return figures

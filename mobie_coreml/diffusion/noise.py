@@ -69,7 +69,12 @@ def standard_normal(seed: int, stream: int, shape: tuple[int, ...]) -> npt.NDArr
         if not 0 <= value < 2**64:
             raise InputError(f"The {name} {value} is out of range.", "It must lie between 0 and 2^64 - 1.")
     count = math.prod(shape)
-    block = np.arange(-(-count // 4), dtype=np.uint64)
+    numbers = normals(seed, stream, np.arange(-(-count // 4), dtype=np.uint64))
+    return numbers.reshape(-1)[:count].reshape(shape).astype(np.float16)
+
+
+def normals(seed: int, stream: int, block: Words) -> npt.NDArray[np.float64]:
+    """The four numbers of each block before they are rounded: (blocks, 4)."""
     low, high = (np.full_like(block, word) for word in (stream % 2**32, stream // 2**32))
     words = philox((seed % 2**32, seed // 2**32), (block & _MASK, block >> _WORD, low, high))
     numbers = np.empty((block.size, 4), dtype=np.float64)
@@ -77,4 +82,4 @@ def standard_normal(seed: int, stream: int, shape: tuple[int, ...]) -> npt.NDArr
         radius = np.sqrt(-2.0 * np.log((words[column].astype(np.float64) + 1.0) * 2.0**-32))
         angle = (2.0 * math.pi) * (words[column + 1].astype(np.float64) * 2.0**-32)
         numbers[:, column], numbers[:, column + 1] = radius * np.cos(angle), radius * np.sin(angle)
-    return numbers.reshape(-1)[:count].reshape(shape).astype(np.float16)
+    return numbers

@@ -16,11 +16,11 @@ COMPONENT_NAMES = ("TextEncoder", "Conditioner", "Encoder", "Denoiser", "Decoder
 COMPUTE_UNITS = ("all", "cpuOnly", "cpuAndGPU", "cpuAndNeuralEngine")
 """Core ML's names (MLComputeUnits)."""
 
-MACOS_ONLY_BITS = 6.5
+MACOS_ONLY_BITS = 6.1
 MACOS_ONLY_BYTES = 1_000_000_000
 """Denoisers of more bits a weight than this, and more bytes of weights than this, are for macOS alone: Apple asks for
-at most 6 bits on iOS, or chunks under 1 GB (apple/ml-stable-diffusion, README). Half a bit is left for tables and for
-what has none: 6-bit palettes take a little more than 6 bits a weight."""
+at most 6 bits on iOS, or chunks under 1 GB (apple/ml-stable-diffusion, README). A tenth of a bit is left for tables and
+for what has none: with 6-bit palettes nano's Denoiser has 6.05 bits a weight, a full-size one 6.00."""
 
 
 @dataclass(frozen=True)

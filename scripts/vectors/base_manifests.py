@@ -173,7 +173,7 @@ def palettized() -> dict[str, Any]:
     denoiser.update(
         form="compiled",
         file="Denoiser.mlmodelc",
-        weight_bits=6.2,
+        weight_bits=6.05,
         palettes={"recipe": "uniform-6", "recipe_sha256": _digest("recipe"), "tensors": 92, "snr_db": 31.5},
     )
     for one in denoiser["files"]:

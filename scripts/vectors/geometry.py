@@ -3,14 +3,13 @@
 `plans`: source and model size, fit, crop and region as [x, y, width, height], and a point mapped to the source and back
 to the model as fractions [numerator, denominator].
 `orientations`: a display matrix's a, b, c, d and what it does to the frame [[0, 1, 2], [3, 4, 5]].
-`frames`: a source of random bytes (sizes and seed of its noise), a fit, and the SHA-256 of the prepared model frame and
-of the result restored at the source's scale.
+`frames`: a source of random bytes (sizes and seed of its noise), a fit, and the SHA-256 of the prepared model frame, of
+the result in it, and of that restored at the source's scale.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import struct
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import numpy as np
 from mobie_coreml.diffusion.noise import philox
 from mobie_coreml.editing.geometry import FITS, Rectangle, plan_frame
 from mobie_coreml.editing.orientation import from_display_matrix
+from vectors import json_lists
 
 PATH = "tests/vectors/geometry.json"
 _PLANS = 600
@@ -69,8 +69,7 @@ def _plans() -> Iterator[dict[str, Any]]:
 def _orientations() -> Iterator[dict[str, Any]]:
     one = 1 << 16
     frame = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
-    right = [(a, b, c, d) for a, b, c, d in _matrices(one)]
-    for a, b, c, d in [*right, (50000, 42000, -42000, 50000), (42000, 50000, -50000, 42000), (0, 0, 0, 0)]:
+    for a, b, c, d in [*_matrices(one), (50000, 42000, -42000, 50000), (42000, 50000, -50000, 42000), (0, 0, 0, 0)]:
         matrix = struct.pack("=9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
         shown = from_display_matrix(matrix).apply(frame)
         yield {"matrix": [a, b, c, d], "shown": shown[:, :, 0].tolist()}
@@ -83,7 +82,7 @@ def _matrices(one: int) -> Iterator[tuple[int, int, int, int]]:
             yield 0, first, second, 0
 
 
-def noise_frame(width: int, height: int, seed: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _noise_frame(width: int, height: int, seed: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """(height, width, 3) bytes: Philox words of a seed, least significant byte first."""
     count = width * height * 3
     block = np.arange(-(-count // 16), dtype=np.uint64)
@@ -96,7 +95,7 @@ def _frames() -> Iterator[dict[str, Any]]:
     for seed, (size, model) in enumerate(sizes):
         for fit in FITS:
             plan = plan_frame(size, model, fit)
-            prepared = plan.prepare(noise_frame(*size, seed))
+            prepared = plan.prepare(_noise_frame(*size, seed))
             restored = plan.restore(prepared, source_scale=True)
             yield {
                 "source": size,
@@ -112,5 +111,4 @@ def _frames() -> Iterator[dict[str, Any]]:
 def make() -> Iterator[tuple[str, bytes]]:
     """The file."""
     parts = {"plans": list(_plans()), "orientations": list(_orientations()), "frames": list(_frames())}
-    lists = [f'"{name}": [\n' + ",\n".join(json.dumps(item) for item in items) + "\n]" for name, items in parts.items()]
-    yield PATH, ("{" + ",\n".join(lists) + "}\n").encode()
+    yield PATH, json_lists(parts)

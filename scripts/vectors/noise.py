@@ -1,23 +1,23 @@
 """Golden noise: `tests/vectors/noise.json`.
 
 `philox`: counters, keys and results; the first three are the authors' own examples (Random123, kat_vectors).
-`streams`: seed, stream, count, the first bits in hexadecimal, and the SHA-256 of all bits, little-endian.
-`close`: seed, stream, index and bits of the numbers that come closest to the middle between two half-precision ones,
-where a logarithm or cosine that is one bit off would show.
+`streams`: seed, stream, count, the bits of the first 16 numbers, and the SHA-256 of all bits, little-endian.
+`close`: seed, stream, block, number in the block and bits of the numbers that come closest to the middle between two
+half-precision ones, where a logarithm or cosine that is one bit off would show.
 `halves`: doubles, by their bits, and the half-precision bits that they round to.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from mobie_coreml.diffusion.noise import philox, standard_normal
+from mobie_coreml.diffusion.noise import normals, philox, standard_normal
+from vectors import json_lists
 
 PATH = "tests/vectors/noise.json"
 _STREAMS = [
@@ -56,17 +56,9 @@ def _streams() -> Iterator[dict[str, Any]]:
         }
 
 
-def _doubles(seed: int, stream: int, first: int, blocks: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """The numbers of some blocks before they are rounded."""
-    block = np.arange(first, first + blocks, dtype=np.uint64)
-    zero = np.zeros_like(block)
-    words = philox((seed, 0), (block, zero, np.full_like(block, stream), zero))
-    pairs = []
-    for column in (0, 2):
-        radius = np.sqrt(-2.0 * np.log((words[column].astype(np.float64) + 1.0) * 2.0**-32))
-        angle = (2.0 * np.pi) * (words[column + 1].astype(np.float64) * 2.0**-32)
-        pairs += [radius * np.cos(angle), radius * np.sin(angle)]
-    return np.stack(pairs, 1).reshape(-1)
+def _blocks(first: int, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The numbers of some blocks of stream 3 of seed 2026 before they are rounded."""
+    return normals(2026, 3, np.arange(first, first + count, dtype=np.uint64)).reshape(-1)
 
 
 def _close() -> Iterator[dict[str, Any]]:
@@ -74,7 +66,7 @@ def _close() -> Iterator[dict[str, Any]]:
     found: list[tuple[float, int]] = []
     piece = 1 << 20
     for first in range(0, _SEARCHED // 4, piece // 4):
-        exact = np.abs(_doubles(2026, 3, first, piece // 4))
+        exact = np.abs(_blocks(first, piece // 4))
         down = exact.view(np.uint64) & np.uint64(2**64 - 2**42)
         # What is dropped, as part of the step between two half-precision numbers; the middle is at one half.
         step = (down + np.uint64(2**42)).view(np.float64) - down.view(np.float64)
@@ -84,7 +76,7 @@ def _close() -> Iterator[dict[str, Any]]:
             found.append((float(distance[index]), first * 4 + int(index)))
     for _, index in sorted(found)[:_KEPT]:
         block = index // 4
-        value = _doubles(2026, 3, block, 1)[index % 4]
+        value = _blocks(block, 1)[index % 4]
         yield {"seed": "2026", "stream": "3", "block": block, "number": index % 4, "bits": _half(value)}
 
 
@@ -112,5 +104,4 @@ def make() -> Iterator[tuple[str, bytes]]:
         "close": list(_close()),
         "halves": list(_halves()),
     }
-    lists = [f'"{name}": [\n' + ",\n".join(json.dumps(item) for item in items) + "\n]" for name, items in parts.items()]
-    yield PATH, ("{" + ",\n".join(lists) + "}\n").encode()
+    yield PATH, json_lists(parts)

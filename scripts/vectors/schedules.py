@@ -1,7 +1,7 @@
 """Golden schedules: `tests/vectors/schedules.json`, edits of a stand-in Denoiser by the Python editor.
 
-A case holds a manifest's steps and passes, scales and a seed, and the half-precision bits of the edited latents. The
-stand-in rounds its input to half precision, computes 0.75 latents + 0.25 image + k in single precision, rounds, and
+A case holds a manifest's steps and passes, scales, a frame's number, and the half-precision bits of the edited latents.
+The stand-in rounds its input to half precision, computes 0.75 latents + 0.25 image + k in single precision, rounds, and
 takes k from the Conditioner: timestep / 1000 with the prompt, its negative without.
 """
 

@@ -11,6 +11,8 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from vectors.base_manifests import embedded
+from vectors.manifests import put
 
 from mobie_coreml.errors import InputError
 from mobie_coreml.manifest import Manifest, ManifestError, load_manifest, save_manifest, schema
@@ -20,154 +22,28 @@ from mobie_coreml.manifest.rules import is_safe
 DIGEST = "0" * 64
 
 
-def tensor(name: str, shape: list[int], dtype: str, source: str = "") -> dict[str, Any]:
-    return {"name": name, "shape": shape, "dtype": dtype, "source": source, "meaning": f"{name}, no unit."}
-
-
-def component(
-    name: str, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]], bits: float = 16.0
-) -> dict[str, Any]:
-    palettes = {"recipe": "6bit", "recipe_sha256": DIGEST, "tensors": 12, "snr_db": 32.5}
-    return {
-        "file": f"{name}.mlpackage",
-        "form": "package",
-        "sha256": DIGEST,
-        "files": [{"path": f"{name}.mlpackage/Manifest.json", "sha256": DIGEST, "bytes": 10}],
-        "inputs": inputs,
-        "outputs": outputs,
-        "compute_units": "all",
-        "arithmetic": "fp16",
-        "attention": "",
-        "weight_bits": bits,
-        "weight_bytes": 100,
-        "deployment_target": "iOS17",
-        "macos_only": False,
-        "reuse_key": DIGEST,
-        **({"palettes": palettes} if bits < 16 else {}),
-    }
-
-
 def content() -> dict[str, Any]:
-    """A small valid manifest."""
-    latents = [1, 4, 8, 16]
-    frame = [1, 3, 64, 128]
-    shifts, keys = [1, 34, 1, 1], [1, 64, 1, 77]
-    conditioning = [
-        tensor("shifts", shifts, "float16", "conditioner"),
-        tensor("text_kv", keys, "float16", "conditioner"),
+    """A valid manifest with everything in it: two steps, palettes in the Denoiser, extensions."""
+    value = embedded()
+    steps = [
+        {"timestep": 999, "x0": 0.1, "latents": 0.9, "noise": 0.0},
+        {"timestep": 0, "x0": 1.0, "latents": 0.0, "noise": 0.0},
     ]
-    scale = {"minimum": 1.0, "maximum": 3.0, "default": 1.5}
-    weight = {"constant": 1.0, "text": 0.0, "image": 0.0}
-    names = ("TextEncoder", "Conditioner", "Encoder", "Denoiser", "Decoder")
-    return {
-        "schema_version": 2,
-        "method": {
-            "prediction_type": "v_prediction",
-            "noise_schedule": {
-                "kind": "scaled_linear",
-                "beta_start": 0.00085,
-                "beta_end": 0.012,
-                "train_timesteps": 1000,
-            },
-            "guidance": {
-                "kind": "embedded",
-                "text": {"minimum": 2.0, "maximum": 14.0, "default": 7.5},
-                "image": scale,
-                "passes": [{"text": True, "image": True, "weight": weight}],
-            },
-        },
-        "frame": {"width": 128, "height": 64},
-        "latents": {"shape": latents, "pixels_per_latent": 8, "scaling_factor": 1.0},
-        "noise": {
-            "generator": "philox4x32-10",
-            "transform": "box-muller",
-            "dtype": "float16",
-            "stream": 0,
-            "frame_stride": 1 << 32,
-        },
-        "schedule": {
-            "sampler": "euler",
-            "steps": [
-                {"timestep": 999, "x0": 0.1, "latents": 0.9, "noise": 0.0},
-                {"timestep": 0, "x0": 1.0, "latents": 0.0, "noise": 0.0},
-            ],
-        },
-        "components": {
-            "TextEncoder": component(
-                "TextEncoder",
-                [{**tensor("input_ids", [1, 77], "int32", "prompt"), "minimum": 0.0, "maximum": 4095.0}],
-                [tensor("text_states", [1, 32, 1, 77], "float16")],
-            ),
-            "Conditioner": component(
-                "Conditioner",
-                [
-                    tensor("text_states", [1, 32, 1, 77], "float16", "text_encoder"),
-                    tensor("timestep", [1], "float32", "schedule"),
-                    tensor("text_guidance", [1], "float32", "guidance"),
-                    tensor("image_guidance", [1], "float32", "guidance"),
-                ],
-                [tensor("shifts", shifts, "float16"), tensor("text_kv", keys, "float16")],
-            ),
-            "Encoder": component(
-                "Encoder", [tensor("frame", frame, "image", "frame")], [tensor("image_latents", latents, "float16")]
-            ),
-            "Denoiser": component(
-                "Denoiser",
-                [
-                    tensor("image_latents", latents, "float16", "latents"),
-                    tensor("noisy_latents", latents, "float16", "noise"),
-                    *conditioning,
-                ],
-                [tensor("denoised_latents", latents, "float16")],
-                bits=6.05,
-            ),
-            "Decoder": component(
-                "Decoder",
-                [tensor("denoised_latents", latents, "float16", "latents")],
-                [tensor("edited_frame", frame, "image")],
-            ),
-        },
-        "tokenizer": {
-            "kind": "clip-bpe",
-            "positions": 77,
-            "vocabulary_size": 4096,
-            "files": [
-                {"path": "tokenizer/merges.txt", "sha256": DIGEST, "bytes": 10},
-                {"path": "tokenizer/vocab.json", "sha256": DIGEST, "bytes": 10},
-            ],
-        },
-        "gates": {
-            "components": {
-                **{name: {"fp32": 50.0, "fp16": 40.0, "reason": ""} for name in names},
-                "Denoiser": {"fp32": 50.0, "fp16": 40.0, "reason": "palettes", "palettized": 34.0},
-            },
-            "edit": {"fp32": 35.0, "fp16": 35.0, "reason": "palettes", "palettized": 20.0},
-        },
-        "provenance": {
-            "checkpoint_sha256": DIGEST,
-            "preset": "nano",
-            "licence": "Apache-2.0",
-            "origin": {"kind": "random", "anything": [1, {"deep": None}]},
-            "tools": {"mobie": "0.1.0"},
-        },
-        "extensions": {"other_tool": {"anything": [1, 2]}},
-    }
+    palettes = {"recipe": "6bit", "recipe_sha256": DIGEST, "tensors": 12, "snr_db": 32.5}
+    for path, new in (
+        ("schedule.steps", steps),
+        ("components.Denoiser.weight_bits", 6.05),
+        ("components.Denoiser.palettes", palettes),
+        ("gates.components.Denoiser", {"fp32": 50.0, "fp16": 40.0, "reason": "palettes", "palettized": 34.0}),
+        ("gates.edit", {"fp32": 35.0, "fp16": 35.0, "reason": "palettes", "palettized": 20.0}),
+        ("extensions", {"other_tool": {"anything": [1, 2]}}),
+    ):
+        put(value, path, new)
+    return value
 
 
 def parse(value: Any) -> Manifest:
     return parse_manifest(json.dumps(value))
-
-
-def put(value: dict[str, Any], path: str, new: Any) -> None:
-    """Sets the field at `path`, like "components.Denoiser.inputs[0].shape"."""
-    here: Any = value
-    parts: list[str | int] = []
-    for part in path.split("."):
-        name, *indices = part.split("[")
-        parts += [name, *(int(index.rstrip("]")) for index in indices)]
-    for part in parts[:-1]:
-        here = here[part]
-    here[parts[-1]] = new
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -208,10 +84,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("schema_version", "1", "schema_version is '1'"),
     ("surprise", 1, "'surprise' was unexpected"),
     ("frame.depth", 1, "frame: Additional properties"),
-    ("frame.width", 120, "latents.shape: 16x8 latents of 8 pixels are not a frame of 120x64"),
-    ("frame.width", -128, "frame.width: -128"),
+    ("frame.width", 248, "latents.shape: 32x24 latents of 8 pixels are not a frame of 248x192"),
+    ("frame.width", -256, "frame.width: -256"),
     ("frame.width", 10**18, "frame.width: 1000000000000000000"),
-    ("latents.shape", [2, 4, 8, 16], "latents.shape: a batch of 2"),
+    ("latents.shape", [2, 8, 24, 32], "latents.shape: a batch of 2"),
     ("latents.scaling_factor", 0, "latents.scaling_factor"),
     ("method.prediction_type", "flow", "method.prediction_type: 'flow'"),
     ("method.noise_schedule.beta_start", 0.5, "method.noise_schedule.beta_start: larger"),
@@ -236,8 +112,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("components.Denoiser.files[0].bytes", -1, "components.Denoiser.files[0].bytes"),
     (
         "components.Denoiser.inputs[0].shape",
-        [1, 4, 8, 8],
-        "components.Denoiser.inputs[0].shape: [1, 4, 8, 8] is not the",
+        [1, 8, 24, 24],
+        "components.Denoiser.inputs[0].shape: [1, 8, 24, 24] is not the",
     ),
     (
         "components.Denoiser.inputs[2].shape",
@@ -249,8 +125,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("components.Denoiser.inputs[0].source", "moon", "components.Denoiser.inputs[0].source: 'moon'"),
     ("components.Denoiser.inputs[1].name", "image_latents", "components.Denoiser.inputs: a name appears twice"),
     ("components.Denoiser.outputs[0].source", "frame", "components.Denoiser.outputs[0].source"),
-    ("components.Encoder.inputs[0].shape", [1, 3, 64, 64], "components.Encoder.inputs[0].shape"),
-    ("components.Encoder.inputs[0].shape", [3, 64, 128], "components.Encoder.inputs[0].shape"),
+    ("components.Encoder.inputs[0].shape", [1, 3, 192, 192], "components.Encoder.inputs[0].shape"),
+    ("components.Encoder.inputs[0].shape", [3, 192, 256], "components.Encoder.inputs[0].shape"),
     ("components.TextEncoder.inputs[0].minimum", 9999.0, "components.TextEncoder.inputs[0].minimum"),
     ("components.Encoder.weight_bits", 8.1, "components.Encoder.weight_bits: 8.1 without palettes"),
     ("components.Denoiser.palettes.tensors", 0, "components.Denoiser.palettes.tensors"),
@@ -325,7 +201,7 @@ def test_damaged_json_is_refused(text: str, message: str) -> None:
 
 def test_whole_floats_are_integers() -> None:
     value = content()
-    value["frame"]["width"] = 128.0
+    value["frame"]["width"] = 256.0
     assert type(parse(value).frame.width) is int
 
 

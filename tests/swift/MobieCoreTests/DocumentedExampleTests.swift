@@ -8,10 +8,7 @@ struct DocumentedExampleTests {
         let model = try TemporaryFolder()
         let corpus: ManifestCorpusTests.Corpus = try Vectors.decode("manifests.json")
         try model.write(try #require(corpus.bases["embedded"]), to: "mobie.json")
-        for name in ["vocab.json", "merges.txt"] {
-            let bytes = try Vectors.bytes("mobie_coreml/models/vocabulary/\(name)")
-            try model.write(String(decoding: bytes, as: UTF8.self), to: "tokenizer/\(name)")
-        }
+        try Models.writeTokenizer(to: model)
         let values = [Float](repeating: 1, count: 8 * 24 * 32)
         let edited = try await edit(
             (0..<3).map { StandInBackend.Frame(number: $0, values: values) }, model: model.url,

@@ -26,6 +26,27 @@ struct EditPipelineTests {
         }
     }
 
+    /// A pipeline with an instruction, whose next change waits at the latch.
+    private func pipelineWithHeldChange() async throws -> (Pipeline, Latch) {
+        let latch = Latch()
+        let isSecond = Flag()
+        let backend = StandInBackend { component, _ in
+            if component == .conditioner, await isSecond.value { await latch.wait() }
+        }
+        let pipeline = try pipeline(backend)
+        try await pipeline.change(EditInstruction(prompt: "make it snow"))
+        await isSecond.raise()
+        return (pipeline, latch)
+    }
+
+    /// What was asked for when a frame started; nil where it was not edited.
+    private func prompt(_ pipeline: Pipeline, _ number: Int) async -> String? {
+        await pipeline.submit(frame(number), number: number)
+        var reader = pipeline.outcomes.makeAsyncIterator()
+        guard case .edited(let edited)? = await reader.next() else { return nil }
+        return edited.instruction.prompt
+    }
+
     @Test func framesAreEditedInOrder() async throws {
         let backend = StandInBackend()
         let pipeline = try pipeline(backend)
@@ -100,26 +121,13 @@ struct EditPipelineTests {
     }
 
     @Test func framesGoOnWhileAChangeIsPrepared() async throws {
-        let latch = Latch()
-        let isSecond = Flag()
-        let backend = StandInBackend { component, _ in
-            if component == .conditioner, await isSecond.value { await latch.wait() }
-        }
-        let pipeline = try pipeline(backend)
-        try await pipeline.change(EditInstruction(prompt: "make it snow"))
-        await isSecond.raise()
+        let (pipeline, latch) = try await pipelineWithHeldChange()
         let change = Task { try await pipeline.change(EditInstruction(prompt: "make it rain")) }
         await latch.arrived()
-        var reader = pipeline.outcomes.makeAsyncIterator()
-        func prompt(_ number: Int) async -> String? {
-            await pipeline.submit(frame(number), number: number)
-            guard case .edited(let edited)? = await reader.next() else { return nil }
-            return edited.instruction.prompt
-        }
-        for number in 0..<5 { #expect(await prompt(number) == "make it snow") }
+        for number in 0..<5 { #expect(await prompt(pipeline, number) == "make it snow") }
         await latch.open()
         try await change.value
-        for number in 5..<8 { #expect(await prompt(number) == "make it rain") }
+        for number in 5..<8 { #expect(await prompt(pipeline, number) == "make it rain") }
     }
 
     @Test func whoeverAskedLastIsHeard() async throws {
@@ -133,37 +141,18 @@ struct EditPipelineTests {
         try await pipeline.change(EditInstruction(prompt: "make it rain"))
         await latch.open()
         try await slow.value
-        var reader = pipeline.outcomes.makeAsyncIterator()
-        await pipeline.submit(frame(1), number: 1)
-        guard case .edited(let edited)? = await reader.next() else {
-            Issue.record("not edited")
-            return
-        }
-        #expect(edited.instruction.prompt == "make it rain")
+        #expect(await prompt(pipeline, 1) == "make it rain")
     }
 
     @Test func aChangeThatFailsOrIsCancelledLeavesTheOldInstruction() async throws {
-        let latch = Latch()
-        let isSecond = Flag()
-        let backend = StandInBackend { component, _ in
-            if component == .conditioner, await isSecond.value { await latch.wait() }
-        }
-        let pipeline = try pipeline(backend)
-        try await pipeline.change(EditInstruction(prompt: "make it snow"))
+        let (pipeline, latch) = try await pipelineWithHeldChange()
         await #expect(throws: EditError.emptyPrompt) { try await pipeline.change(EditInstruction(prompt: "")) }
-        await isSecond.raise()
         let cancelled = Task { try await pipeline.change(EditInstruction(prompt: "make it rain")) }
         await latch.arrived()
         cancelled.cancel()
         await latch.open()
         await #expect(throws: CancellationError.self) { try await cancelled.value }
-        var reader = pipeline.outcomes.makeAsyncIterator()
-        await pipeline.submit(frame(1), number: 1)
-        guard case .edited(let edited)? = await reader.next() else {
-            Issue.record("not edited")
-            return
-        }
-        #expect(edited.instruction.prompt == "make it snow")
+        #expect(await prompt(pipeline, 1) == "make it snow")
     }
 
     @Test(arguments: [ComponentName.encoder, .denoiser, .decoder])
@@ -189,6 +178,8 @@ struct EditPipelineTests {
         await pipeline.submit(frame(2), number: 2)
         await pipeline.stop()
         #expect(await pipeline.statistics.delivered == 0)
+        await #expect(throws: EditError.stopped) { try await pipeline.edit(frame(2)) }
+        await #expect(throws: EditError.stopped) { try await pipeline.change(EditInstruction(prompt: "fog")) }
     }
 
     @Test func aReaderThatLeavesStopsThePipeline() async throws {

@@ -106,6 +106,27 @@ struct EditScheduleTests {
         #expect(EditError.emptyPrompt.recoverySuggestion?.isEmpty == false)
     }
 
+    /// Too few, and too many, in the first step of several and in a pass of several.
+    @Test(arguments: ["embedded", "three-pass"], [59, 61])
+    func anotherNumberOfLatentsIsRefused(base: String, count: Int) async throws {
+        let method = try Models.manifest(base).method
+        let manifest = try Models.manifest(base).replacing(
+            latents: [1, 4, 3, 5],
+            steps: [
+                ScheduleStep(timestep: 999, estimate: 1, latents: 0, noise: 0),
+                ScheduleStep(timestep: 0, estimate: 1, latents: 0, noise: 0.5),
+            ], guidance: method.guidance)
+        let backend = StandInBackend(latentsGiven: count)
+        let conditioner = Conditioner(backend: backend, manifest: manifest, tokenizer: try Models.tokenizer())
+        let conditioning = try await conditioner.condition(EditInstruction(prompt: "snow"))
+        let runner = EditRunner(backend: backend, manifest: manifest)
+        let image = StandInBackend.Tensor(values: [Float](repeating: 0, count: 60))
+        let noise = try await runner.noise(seed: 0, frame: 0)
+        let error = EditError.latentsMismatch(found: count, expected: 60)
+        await #expect(throws: error) { try await runner.denoise(image, conditioning, noise) }
+        #expect(error.recoverySuggestion?.isEmpty == false)
+    }
+
     @Test func noiseBeyondTheLastStreamIsRefused() async throws {
         let runner = EditRunner(backend: StandInBackend(), manifest: try Models.manifest("embedded"))
         await #expect(throws: EditError.noiseStreamOutOfRange) { try await runner.noise(seed: 0, frame: 1 << 32) }
@@ -115,6 +136,7 @@ struct EditScheduleTests {
 
 /// Manifests and tokenizers for tests of the pipeline.
 enum Models {
+    private static let vocabulary = "mobie_coreml/models/vocabulary"
     static let anyScale = ScaleRange(minimum: -100, maximum: 100, standard: 1)
 
     static func manifest(_ base: String) throws -> ModelManifest {
@@ -123,9 +145,16 @@ enum Models {
     }
 
     static func tokenizer() throws -> CLIPTokenizer {
-        let folder = "mobie_coreml/models/vocabulary"
-        return try CLIPTokenizer(
-            vocabulary: try Vectors.bytes("\(folder)/vocab.json"), merges: try Vectors.bytes("\(folder)/merges.txt"))
+        try CLIPTokenizer(
+            vocabulary: try Vectors.bytes("\(vocabulary)/vocab.json"),
+            merges: try Vectors.bytes("\(vocabulary)/merges.txt"))
+    }
+
+    static func writeTokenizer(to folder: TemporaryFolder) throws {
+        for name in ["vocab.json", "merges.txt"] {
+            let bytes = try Vectors.bytes("\(vocabulary)/\(name)")
+            try folder.write(String(decoding: bytes, as: UTF8.self), to: "tokenizer/\(name)")
+        }
     }
 }
 

@@ -160,6 +160,16 @@ struct FrameGateTests {
             let image = try #require(InterleavedImage(width: width, height: height, channels: 4, bytes: bytes))
             #expect(try #require(FrameSignature(image)).means == [UInt8](repeating: 200, count: 64))
         }
+        // Blocks of 31 x 31 pixels: 16 x 16 of them are read, every second one.
+        var read = [UInt8](repeating: 0, count: 248 * 248 * 4)
+        for y in 0..<248 where y % 31 % 2 == 0 {
+            for x in 0..<248 where x % 31 % 2 == 0 {
+                let at = (y * 248 + x) * 4
+                read.replaceSubrange(at..<at + 4, with: [200, 200, 200, 200])
+            }
+        }
+        let image = try #require(InterleavedImage(width: 248, height: 248, channels: 4, bytes: read))
+        #expect(try #require(FrameSignature(image)).means == [UInt8](repeating: 200, count: 64))
         let bytes = [UInt8](repeating: 0, count: 64)
         bytes.withUnsafeBytes { raw in
             #expect(FrameSignature(bgra: raw, width: 4, height: 5, bytesPerRow: 16) == nil)

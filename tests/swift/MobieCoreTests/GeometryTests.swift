@@ -118,7 +118,9 @@ struct GeometryTests {
         }
         let plan = try makePlan([8, 8], [16, 16], .cover)
         let other = try noiseFrame([4, 8], seed: 0)
-        #expect(throws: GeometryError.self) { try plan.prepare(other) }
+        #expect { try plan.prepare(other) } throws: {
+            ($0 as? GeometryError)?.recoverySuggestion == "Give frames of that size, or plan again for these."
+        }
         #expect(throws: GeometryError.self) { try plan.restore(other) }
         #expect(InterleavedImage(width: 2, height: 2, channels: 3, bytes: [0]) == nil)
     }

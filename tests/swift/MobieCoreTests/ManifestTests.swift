@@ -3,13 +3,8 @@ import Testing
 @testable import MobieCore
 
 struct ManifestTests {
-    private func manifest(_ base: String) throws -> ModelManifest {
-        let corpus: ManifestCorpusTests.Corpus = try Vectors.decode("manifests.json")
-        return try ModelManifest(parsing: Array(try #require(corpus.bases[base]).utf8))
-    }
-
     @Test func whatAManifestSaysIsRead() throws {
-        let read = try manifest("embedded")
+        let read = try Models.manifest("embedded")
         #expect(read.frame == FrameSize(width: 256, height: 192))
         #expect(read.latents == LatentsInfo(shape: [1, 8, 24, 32], pixelsPerLatent: 8, scalingFactor: 1))
         #expect(read.method.predictionType == .velocity)
@@ -29,7 +24,7 @@ struct ManifestTests {
     }
 
     @Test func palettesAndMissingComponentsAreRead() throws {
-        let read = try manifest("palettized")
+        let read = try Models.manifest("palettized")
         #expect(read.missing == [.textEncoder])
         #expect(read[.denoiser]?.form == .compiled)
         #expect(read[.denoiser]?.palettes?.tensors == 92)
@@ -39,7 +34,7 @@ struct ManifestTests {
     }
 
     @Test func threePassWeightsSumToOne() throws {
-        let read = try manifest("three-pass")
+        let read = try Models.manifest("three-pass")
         #expect(read.schedule.sampler == .lcm)
         let weights = read.method.guidance.passes.map { $0.weight.value(textGuidance: 7.5, imageGuidance: 1.5) }
         #expect(weights == [-0.5, -6, 7.5])

@@ -94,6 +94,9 @@ struct ModelFolderTests {
         #expect { try ModelFolder.open(folder.url) } throws: { ($0 as? ManifestError)?.reason == .tooLarge }
         try folder.write("{", to: "mobie.json")
         #expect { try ModelFolder.open(folder.url) } throws: { ($0 as? ManifestError)?.reason == .notJSON }
+        let other = try TemporaryFolder()
+        try other.write("", to: "mobie.json/not a file")
+        #expect { try ModelFolder.open(other.url) } throws: { ($0 as? ManifestError)?.reason == .unreadable }
     }
 
     @Test func aCancelledVerificationEnds() async throws {

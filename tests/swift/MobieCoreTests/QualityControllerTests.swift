@@ -35,11 +35,15 @@ struct QualityControllerTests {
         #expect(zip(levels, levels.dropFirst()).allSatisfy { $0 - $1 <= 1 })
     }
 
-    @Test func fairHeatHoldsTheLevel() {
+    @Test func fairHeatAndPressureHoldTheLevel() {
         let all =
             [QualitySample(time: 0, thermal: .serious)]
             + samples(stride(from: 1, to: 100, by: 1)) { QualitySample(time: $0, thermal: .fair) }
         #expect(controller.replay(all).last?.level == 2)
+        let pressed =
+            [QualitySample(time: 0, pressure: .serious)]
+            + samples(stride(from: 1, to: 100, by: 1)) { QualitySample(time: $0, pressure: .fair) }
+        #expect(controller.replay(pressed).last?.level == 2)
     }
 
     @Test func pressureAndPowerSetAFloor() {

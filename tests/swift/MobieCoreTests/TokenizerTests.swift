@@ -4,14 +4,6 @@ import Testing
 @testable import MobieCore
 
 struct TokenizerTests {
-    private static let vocabulary = "mobie_coreml/models/vocabulary"
-
-    private func tokenizer() throws -> CLIPTokenizer {
-        try CLIPTokenizer(
-            vocabulary: try Vectors.bytes("\(Self.vocabulary)/vocab.json"),
-            merges: try Vectors.bytes("\(Self.vocabulary)/merges.txt"))
-    }
-
     /// Reads `prompts.bin`, whose form scripts/vectors/prompts.py describes.
     private struct Reader {
         let bytes: [UInt8]
@@ -30,7 +22,7 @@ struct TokenizerTests {
     }
 
     @Test func goldenPromptsHaveTheirIDs() throws {
-        let tokenizer = try tokenizer()
+        let tokenizer = try Models.tokenizer()
         var reader = Reader(bytes: try Vectors.bytes("tests/vectors/prompts.bin"))
         var prompts = 0
         var wrong: [String] = []
@@ -48,7 +40,7 @@ struct TokenizerTests {
     }
 
     @Test func aPromptThatIsTooLongIsRefusedOrCut() throws {
-        let tokenizer = try tokenizer()
+        let tokenizer = try Models.tokenizer()
         let fits = String(repeating: "snow ", count: 75)
         let long = fits + "snow"
         #expect(try tokenizer.encode(fits).isTruncated == false)
@@ -83,13 +75,11 @@ struct TokenizerTests {
         #expect(throws: TokenizerError.unreadable(file: "tokenizer/vocab.json")) {
             try CLIPTokenizer(modelFolder: folder.url)
         }
-        for name in ["vocab.json", "merges.txt"] {
-            let text = String(decoding: try Vectors.bytes("\(Self.vocabulary)/\(name)"), as: UTF8.self)
-            try folder.write(text, to: "tokenizer/\(name)")
-        }
+        try Models.writeTokenizer(to: folder)
+        let tokenizer = try Models.tokenizer()
         let read = try CLIPTokenizer(modelFolder: folder.url)
-        #expect(read.vocabularySize == (try tokenizer().vocabularySize))
-        #expect(try read.encode("make it snow") == (try tokenizer().encode("make it snow")))
+        #expect(read.vocabularySize == tokenizer.vocabularySize)
+        #expect(try read.encode("make it snow") == (try tokenizer.encode("make it snow")))
     }
 
     @Test func compositionFollowsTheStandardsExamples() {

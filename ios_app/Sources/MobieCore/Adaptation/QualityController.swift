@@ -39,6 +39,9 @@ public struct QualitySample: Sendable, Codable, Equatable {
     /// 95th percentile of the last frames' latencies in seconds; nil before the first.
     public var latency: Double?
 
+    /// The worse of the device's and the camera's state.
+    var heat: ThermalState { max(thermal, pressure.asThermal) }
+
     /// An observation; what is left out is unremarkable.
     public init(
         time: Double, thermal: ThermalState = .nominal, pressure: PressureLevel = .nominal, battery: Double? = nil,
@@ -73,7 +76,7 @@ public struct QualityLevel: Sendable, Codable, Equatable {
 /// low battery or low-power mode for the second. Latency moves one level at a time: down after it was above the
 /// level's budget for `slowSeconds`, up after everything was calm for `calmSeconds`. Where a step up had to be taken
 /// back soon, the next one waits twice as long, up to `maximumPatience` times `calmSeconds`.
-public struct QualityController: Sendable, Codable, Equatable {
+public struct QualityController: Sendable, Equatable {
     /// When to act.
     public struct Policy: Sendable, Codable, Equatable {
         /// Seconds above the budget before a step down.
@@ -137,7 +140,7 @@ public struct QualityController: Sendable, Codable, Equatable {
         }
         let budget = level(next).latencyBudget
         let isSlow = sample.latency.map { $0 > budget } ?? false
-        let isCalm = sample.thermal == .nominal && (sample.latency.map { $0 < budget * policy.headroom } ?? true)
+        let isCalm = sample.heat == .nominal && (sample.latency.map { $0 < budget * policy.headroom } ?? true)
         next.slowSince = isSlow ? next.slowSince ?? sample.time : nil
         next.calmSince = isCalm ? next.calmSince ?? sample.time : nil
         if let since = next.slowSince, sample.time - since >= policy.slowSeconds, next.level < levels.count - 1 {
@@ -181,9 +184,8 @@ public struct QualityController: Sendable, Codable, Equatable {
     /// The best level that heat, pressure and power allow.
     private func floor(_ sample: QualitySample) -> (Int, Reason) {
         let last = levels.count - 1
-        let state = max(sample.thermal, sample.pressure.asThermal)
-        let cause: Reason = sample.thermal >= sample.pressure.asThermal ? .heat : .pressure
-        switch state {
+        let cause: Reason = sample.thermal == sample.heat ? .heat : .pressure
+        switch sample.heat {
         case .critical: return (last, cause)
         case .serious: return ((last + 1) / 2, cause)
         case .nominal, .fair:

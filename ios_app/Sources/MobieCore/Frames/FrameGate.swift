@@ -8,12 +8,8 @@
 /// unless it is similar to the last one that ran: then it is skipped, at most `maximumSkips` times in a row.
 public struct FrameGate: Sendable {
     /// Stages in the order in which a frame passes them.
-    public enum Stage: Int, Sendable, CaseIterable, Codable, Comparable {
+    public enum Stage: Int, Sendable, CaseIterable, Codable {
         case encoder, denoiser, decoder
-
-        public static func < (left: Stage, right: Stage) -> Bool {
-            left.rawValue < right.rawValue
-        }
     }
 
     /// Why a frame gives no result.
@@ -124,7 +120,7 @@ public struct FrameGate: Sendable {
         lastSignature = nil
     }
 
-    /// Frames a second at most; nil for as many as come.
+    /// Frames a second at most; nil, or a rate that is not positive, for as many as come.
     public mutating func limitRate(to framesPerSecond: Double?) {
         guard let framesPerSecond, framesPerSecond > 0 else {
             rate = nil

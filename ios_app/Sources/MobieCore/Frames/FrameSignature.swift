@@ -56,6 +56,6 @@ public struct FrameSignature: Sendable, Equatable {
     private static func samples(block: Int, of length: Int) -> StrideTo<Int> {
         let first = min(block * length / side, length - 1)
         let end = max((block + 1) * length / side, first + 1)
-        return stride(from: first, to: end, by: max(1, (end - first) / samplesAlongBlock))
+        return stride(from: first, to: end, by: (end - first - 1) / samplesAlongBlock + 1)
     }
 }

@@ -28,7 +28,7 @@ public struct FrameStatistics: Sendable {
         public let throughput: Double?
         /// Frames dropped, by reason; reasons that never happened are left out.
         public let drops: [String: Int]
-        /// Seconds in each thermal state.
+        /// Seconds in each thermal state, up to the last time that the state was told.
         public let thermalSeconds: [String: Double]
         /// Part of the battery used, from 0 to 1, where it was told.
         public let batteryUsed: Double?

@@ -34,9 +34,10 @@ public struct PixelRectangle: Sendable, Equatable, Hashable {
 public struct GeometryError: LocalizedError, Sendable, Equatable {
     /// What is wrong.
     public let problem: String
+    /// What to do.
+    public let recoverySuggestion: String?
 
     public var errorDescription: String? { "\(problem)." }
-    public var recoverySuggestion: String? { "Give frames of 1 to \(FrameGeometry.maximumSide) pixels a side." }
 }
 
 /// Places a source frame in the model's frame and back, in integers, by the same rules as `mobie edit`.
@@ -69,7 +70,9 @@ public struct FrameGeometry: Sendable, Equatable {
     public init(source: FrameSize, model: FrameSize, fit: FrameFit) throws(GeometryError) {
         let (sw, sh, mw, mh) = (source.width, source.height, model.width, model.height)
         guard [sw, sh, mw, mh].allSatisfy((1...Self.maximumSide).contains) else {
-            throw GeometryError(problem: "A frame of \(sw)x\(sh) pixels cannot be fitted to \(mw)x\(mh)")
+            throw GeometryError(
+                problem: "A frame of \(sw)x\(sh) pixels cannot be fitted to \(mw)x\(mh)",
+                recoverySuggestion: "Give frames of 1 to \(Self.maximumSide) pixels a side.")
         }
         var crop = PixelRectangle(x: 0, y: 0, width: sw, height: sh)
         var region = PixelRectangle(x: 0, y: 0, width: mw, height: mh)
@@ -128,7 +131,9 @@ public struct FrameGeometry: Sendable, Equatable {
     private func check(_ frame: InterleavedImage, _ size: FrameSize) throws(GeometryError) {
         if (frame.width, frame.height) != (size.width, size.height) {
             let found = "\(frame.width)x\(frame.height)"
-            throw GeometryError(problem: "A frame is \(found) pixels where \(size.width)x\(size.height) are planned")
+            throw GeometryError(
+                problem: "A frame is \(found) pixels where \(size.width)x\(size.height) are planned",
+                recoverySuggestion: "Give frames of that size, or plan again for these.")
         }
     }
 }

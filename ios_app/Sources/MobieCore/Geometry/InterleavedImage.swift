@@ -7,7 +7,7 @@ public struct InterleavedImage: Sendable, Equatable {
     /// 3 for RGB, 4 for BGRA.
     public let channels: Int
     /// `height * width * channels` of them.
-    public private(set) var bytes: [UInt8]
+    public let bytes: [UInt8]
 
     /// An image of bytes; nil where their number is not `height * width * channels`, or a size is not positive.
     public init?(width: Int, height: Int, channels: Int, bytes: [UInt8]) {

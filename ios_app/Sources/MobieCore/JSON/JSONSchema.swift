@@ -81,13 +81,13 @@ struct JSONSchema {
         case .object(let object):
             for (name, item) in object.members {
                 if let inner = rule.properties[name] ?? rule.additional {
-                    try check(item, inner.rule, at: path + [.name(name)], report: report)
+                    try check(item, inner, at: path + [.name(name)], report: report)
                 }
             }
         case .array(let items):
             guard let inner = rule.items else { return }
             for (index, item) in items.enumerated() {
-                try check(item, inner.rule, at: path + [.index(index)], report: report)
+                try check(item, inner, at: path + [.index(index)], report: report)
             }
         default: return
         }

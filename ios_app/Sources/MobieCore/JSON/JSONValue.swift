@@ -31,7 +31,9 @@ public struct JSONObject: Sendable, Equatable {
 
     /// Adds a member at the end; false, and nothing changes, where the name is there already.
     mutating func append(_ name: String, _ value: JSONValue) -> Bool {
-        guard places.updateValueIfAbsent(members.count, for: ExactString(name)) else { return false }
+        let key = ExactString(name)
+        guard places[key] == nil else { return false }
+        places[key] = members.count
         members.append((name, value))
         return true
     }
@@ -72,14 +74,5 @@ extension String {
         let text = String(decoding: bytes, as: UTF8.self)
         guard text.utf8.elementsEqual(bytes) else { return nil }
         self = text
-    }
-}
-
-extension Dictionary {
-    /// Sets a key that has no value yet; false where it has one.
-    fileprivate mutating func updateValueIfAbsent(_ value: Value, for key: Key) -> Bool {
-        if self[key] != nil { return false }
-        self[key] = value
-        return true
     }
 }

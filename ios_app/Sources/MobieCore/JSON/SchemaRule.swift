@@ -1,20 +1,11 @@
 /// One schema of a JSON Schema document: its keywords, and what they say of a value without looking into its members.
-struct SchemaRule {
-    /// A rule inside a rule.
-    final class Inner {
-        let rule: SchemaRule
-
-        init(_ value: JSONValue) throws {
-            rule = try SchemaRule(value)
-        }
-    }
-
+final class SchemaRule {
     private static let annotations: Set<String> = ["$schema", "$id", "$defs", "title", "description"]
 
     private(set) var reference: String?
-    private(set) var properties: [String: Inner] = [:]
-    private(set) var additional: Inner?
-    private(set) var items: Inner?
+    private(set) var properties: [String: SchemaRule] = [:]
+    private(set) var additional: SchemaRule?
+    private(set) var items: SchemaRule?
     private var isClosed = false
     private var type: String?
     private var required: [String] = []
@@ -29,17 +20,17 @@ struct SchemaRule {
         }
     }
 
-    private mutating func read(_ keyword: String, _ argument: JSONValue) throws -> Bool {
+    private func read(_ keyword: String, _ argument: JSONValue) throws -> Bool {
         switch (keyword, argument) {
         case ("$ref", .string(let target)): reference = target
         case ("type", .string(let name)): type = name
         case ("const", let constant): allowed = [constant]
         case ("enum", .array(let values)): allowed = values
         case ("additionalProperties", .bool(let isOpen)): isClosed = !isOpen
-        case ("additionalProperties", .object): additional = try Inner(argument)
-        case ("items", .object): items = try Inner(argument)
+        case ("additionalProperties", .object): additional = try SchemaRule(argument)
+        case ("items", .object): items = try SchemaRule(argument)
         case ("properties", .object(let members)):
-            for (name, inner) in members.members { properties[name] = try Inner(inner) }
+            for (name, inner) in members.members { properties[name] = try SchemaRule(inner) }
         case ("required", .array(let names)):
             required = names.compactMap { if case .string(let name) = $0 { name } else { nil } }
             return required.count == names.count

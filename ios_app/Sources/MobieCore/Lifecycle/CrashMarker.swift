@@ -48,6 +48,9 @@ public struct CrashMarker: Sendable {
 
     /// How to start a model: as recommended, or on fewer compute units than those it did not survive last time.
     ///
+    /// Only the last start is known. Keep the compute units of a plan that has an explanation, and recommend them from
+    /// then on: those of the manifest would end the process again.
+    ///
     /// - Throws: `ModelFailure` where it did not survive the CPU alone.
     public func plan(
         model: String, recommended: ModelComponent.ComputeUnits

@@ -7,19 +7,17 @@ extension ModelManifest {
         let schedule = try fields.inside("schedule")
         let components = try fields.inside("components")
         return ModelManifest(
-            method: try EditMethod(try fields.inside("method")),
+            method: try fields.part("method"),
             frame: FrameSize(width: try frame.integer("width"), height: try frame.integer("height")),
-            latents: try LatentsInfo(try fields.inside("latents")),
+            latents: try fields.part("latents"),
             noise: NoiseInfo(stream: try noise.integer("stream"), frameStride: try noise.integer("frame_stride")),
-            schedule: StepSchedule(
-                sampler: try schedule.choice("sampler"),
-                steps: try schedule.list("steps") { one throws(ManifestError) in try ScheduleStep(one) }),
+            schedule: StepSchedule(sampler: try schedule.choice("sampler"), steps: try schedule.parts("steps")),
             components: try componentNames(components).map { name throws(ManifestError) in
                 try ModelComponent(name, try components.inside(name.rawValue))
             },
-            tokenizer: try TokenizerInfo(try fields.inside("tokenizer")),
-            gates: try ParityGates(try fields.inside("gates")),
-            provenance: try Provenance(try fields.inside("provenance")),
+            tokenizer: try fields.part("tokenizer"),
+            gates: try fields.part("gates"),
+            provenance: try fields.part("provenance"),
             extensions: fields.has("extensions") ? try fields.object("extensions") : JSONObject())
     }
 }
@@ -29,8 +27,8 @@ private func componentNames(_ fields: ManifestFields) -> [ComponentName] {
     fields.members.names.compactMap(ComponentName.init(rawValue:))
 }
 
-extension EditMethod {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension EditMethod: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         let schedule = try fields.inside("noise_schedule")
         let guidance = try fields.inside("guidance")
         predictionType = try fields.choice("prediction_type")
@@ -38,22 +36,21 @@ extension EditMethod {
             betaStart: try schedule.double("beta_start"), betaEnd: try schedule.double("beta_end"),
             trainTimesteps: try schedule.integer("train_timesteps"))
         self.guidance = Guidance(
-            kind: try guidance.choice("kind"), text: try ScaleRange(try guidance.inside("text")),
-            image: try ScaleRange(try guidance.inside("image")),
-            passes: try guidance.list("passes") { one throws(ManifestError) in try GuidancePass(one) })
+            kind: try guidance.choice("kind"), text: try guidance.part("text"), image: try guidance.part("image"),
+            passes: try guidance.parts("passes"))
     }
 }
 
-extension ScaleRange {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension ScaleRange: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         minimum = try fields.double("minimum")
         maximum = try fields.double("maximum")
         standard = try fields.double("default")
     }
 }
 
-extension GuidancePass {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension GuidancePass: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         let terms = try fields.inside("weight")
         usesText = try fields.bool("text")
         usesImage = try fields.bool("image")
@@ -62,16 +59,16 @@ extension GuidancePass {
     }
 }
 
-extension LatentsInfo {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension LatentsInfo: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         shape = try fields.integers("shape")
         pixelsPerLatent = try fields.integer("pixels_per_latent")
         scalingFactor = try fields.double("scaling_factor")
     }
 }
 
-extension ScheduleStep {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension ScheduleStep: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         timestep = try fields.integer("timestep")
         estimate = try fields.double("x0")
         latents = try fields.double("latents")
@@ -79,24 +76,24 @@ extension ScheduleStep {
     }
 }
 
-extension FileRecord {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension FileRecord: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         path = try fields.string("path")
         sha256 = try fields.string("sha256")
         bytes = try fields.integer("bytes")
     }
 }
 
-extension TokenizerInfo {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension TokenizerInfo: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         positions = try fields.integer("positions")
         vocabularySize = try fields.integer("vocabulary_size")
-        files = try fields.list("files") { one throws(ManifestError) in try FileRecord(one) }
+        files = try fields.parts("files")
     }
 }
 
-extension ParityGate {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension ParityGate: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         fp32 = try fields.double("fp32")
         fp16 = try fields.double("fp16")
         palettized = try fields.optionalDouble("palettized")
@@ -104,18 +101,18 @@ extension ParityGate {
     }
 }
 
-extension ParityGates {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension ParityGates: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         let inner = try fields.inside("components")
         var found: [ComponentName: ParityGate] = [:]
-        for name in componentNames(inner) { found[name] = try ParityGate(try inner.inside(name.rawValue)) }
+        for name in componentNames(inner) { found[name] = try inner.part(name.rawValue) }
         components = found
-        edit = try ParityGate(try fields.inside("edit"))
+        edit = try fields.part("edit")
     }
 }
 
-extension Provenance {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension Provenance: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         let made = try fields.inside("tools")
         var versions: [String: String] = [:]
         for name in made.members.names { versions[name] = try made.string(name) }
@@ -133,9 +130,9 @@ extension ModelComponent {
         file = try fields.string("file")
         form = try fields.choice("form")
         sha256 = try fields.string("sha256")
-        files = try fields.list("files") { one throws(ManifestError) in try FileRecord(one) }
-        inputs = try fields.list("inputs") { one throws(ManifestError) in try TensorInfo(one) }
-        outputs = try fields.list("outputs") { one throws(ManifestError) in try TensorInfo(one) }
+        files = try fields.parts("files")
+        inputs = try fields.parts("inputs")
+        outputs = try fields.parts("outputs")
         computeUnits = try fields.choice("compute_units")
         arithmetic = try fields.choice("arithmetic")
         attention = try fields.choice("attention")
@@ -144,12 +141,12 @@ extension ModelComponent {
         deploymentTarget = try fields.choice("deployment_target")
         isMacOSOnly = try fields.bool("macos_only")
         reuseKey = try fields.string("reuse_key")
-        palettes = fields.has("palettes") ? try Palettes(try fields.inside("palettes")) : nil
+        palettes = fields.has("palettes") ? try fields.part("palettes") : nil
     }
 }
 
-extension Palettes {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension Palettes: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         recipe = try fields.string("recipe")
         recipeSHA256 = try fields.string("recipe_sha256")
         tensors = try fields.integer("tensors")
@@ -157,8 +154,8 @@ extension Palettes {
     }
 }
 
-extension TensorInfo {
-    fileprivate init(_ fields: ManifestFields) throws(ManifestError) {
+extension TensorInfo: ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError) {
         name = try fields.string("name")
         shape = try fields.integers("shape")
         elementType = try fields.choice("dtype")

@@ -1,3 +1,8 @@
+/// A part of the manifest that has an object to itself.
+protocol ManifestPart {
+    init(_ fields: ManifestFields) throws(ManifestError)
+}
+
 /// Members of a JSON object that the schema has checked, as Swift values.
 struct ManifestFields {
     let members: JSONObject
@@ -22,6 +27,10 @@ struct ManifestFields {
 
     func inside(_ name: String) throws(ManifestError) -> ManifestFields {
         ManifestFields(members: try object(name), path: field(name))
+    }
+
+    func part<Part: ManifestPart>(_ name: String) throws(ManifestError) -> Part {
+        try Part(try inside(name))
     }
 
     func string(_ name: String) throws(ManifestError) -> String {
@@ -60,14 +69,12 @@ struct ManifestFields {
         return found
     }
 
-    func list<Item>(
-        _ name: String, _ make: (ManifestFields) throws(ManifestError) -> Item
-    ) throws(ManifestError) -> [Item] {
+    func parts<Part: ManifestPart>(_ name: String) throws(ManifestError) -> [Part] {
         guard case .array(let items)? = members[name] else { throw wrong(name) }
-        var made: [Item] = []
+        var made: [Part] = []
         for (index, item) in items.enumerated() {
             guard case .object(let members) = item else { throw wrong(name) }
-            made.append(try make(ManifestFields(members: members, path: "\(field(name))[\(index)]")))
+            made.append(try Part(ManifestFields(members: members, path: "\(field(name))[\(index)]")))
         }
         return made
     }

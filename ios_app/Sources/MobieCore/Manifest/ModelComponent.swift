@@ -37,7 +37,7 @@ public struct ModelComponent: Sendable, Equatable {
     /// Denoisers of more bits a weight than this, and of more bytes of weights than `macOSOnlyBytes`, are for macOS
     /// alone: Apple asks for at most 6 bits on iOS, or chunks under 1 GB (apple/ml-stable-diffusion, README); half a
     /// bit is left for tables.
-    static let macOSOnlyBits = 6.5
+    static let macOSOnlyBits = 6.1
     static let macOSOnlyBytes = 1_000_000_000
 
     /// Which of the five it is.

@@ -48,7 +48,8 @@ public struct ModelFolder: Sendable {
         do {
             data = try Data(contentsOf: URL(fileURLWithPath: path))
         } catch {
-            throw ManifestError(reason: .unreadable, field: "", problem: error.localizedDescription)
+            let problem = "cannot be read (\(error.localizedDescription))"
+            throw ManifestError(reason: .unreadable, field: "", problem: problem)
         }
         return ModelFolder(url: url, manifest: try ModelManifest(parsing: [UInt8](data)))
     }

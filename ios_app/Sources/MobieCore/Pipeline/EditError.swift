@@ -13,15 +13,22 @@ public enum EditError: LocalizedError, Sendable, Equatable {
     case noiseStreamOutOfRange
     /// Nothing was asked for yet.
     case noInstruction
+    /// The session has ended.
+    case stopped
+    /// The backend gave another number of latents than the manifest says.
+    case latentsMismatch(found: Int, expected: Int)
 
     public var errorDescription: String? {
         switch self {
         case .emptyPrompt: "The prompt is empty."
         case .scaleOutOfRange(let name, let value, _, _): "The \(name) guidance \(value) is out of range."
         case .incomplete(let names): "The model lacks \(names.map(\.rawValue).joined(separator: ", "))."
-        case .tooManyLatents(let count): "The model has \(count) latents a frame."
+        case .tooManyLatents(let count): "The model has \(count) latents a frame, more than can be edited."
         case .noiseStreamOutOfRange: "The noise stream of this frame is beyond 2^64."
         case .noInstruction: "Nothing was asked for yet."
+        case .stopped: "The session was stopped."
+        case .latentsMismatch(let found, let expected):
+            "The model gave \(found) latents where its manifest says \(expected)."
         }
     }
 
@@ -31,6 +38,8 @@ public enum EditError: LocalizedError, Sendable, Equatable {
         case .scaleOutOfRange(_, _, let minimum, let maximum): "This model takes \(minimum) to \(maximum)."
         case .incomplete: "Convert the whole checkpoint."
         case .tooManyLatents: "Convert the checkpoint for smaller frames."
+        case .stopped: "Start a new one."
+        case .latentsMismatch: "Convert the checkpoint again."
         case .noiseStreamOutOfRange: "Start a new session, or keep the noise fixed."
         }
     }

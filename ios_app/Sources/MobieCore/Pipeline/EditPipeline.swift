@@ -58,6 +58,12 @@ public actor EditPipeline<Backend: EditBackend> {
     /// Edited frames and failures, in order; ends with `stop()`.
     public nonisolated let outcomes: AsyncStream<Outcome>
 
+    /// Most frames that were inside at once.
+    public private(set) var peakLiveFrames = 0
+
+    /// Outcomes that a newer one replaced before they were read.
+    public private(set) var missedOutcomes = 0
+
     private let continuation: AsyncStream<Outcome>.Continuation
     private let backend: Backend
     private let runner: EditRunner<Backend>
@@ -73,8 +79,6 @@ public actor EditPipeline<Backend: EditBackend> {
     private var isStopped = false
     private var fixedNoise: EditRunner<Backend>.Noise?
     private var measured = FrameStatistics()
-    private var peakLive = 0
-    private var missed = 0
 
     /// A pipeline without an instruction yet: frames are dropped until the first `change` is done.
     ///
@@ -115,8 +119,9 @@ public actor EditPipeline<Backend: EditBackend> {
         let number = changes
         let conditioning = try await conditioner.condition(instruction)
         try Task.checkCancellation()
+        if isStopped { throw EditError.stopped }
         // Whoever asked last is heard, whichever conditioning is done first.
-        guard number > appliedChange, !isStopped else { return }
+        guard number > appliedChange else { return }
         appliedChange = number
         instructed = Instructed(instruction: instruction, conditioning: conditioning)
         gate.invalidate()
@@ -142,7 +147,7 @@ public actor EditPipeline<Backend: EditBackend> {
         }
         live[number] = LiveFrame(arrival: time, product: .frame(frame))
         perform(gate.arrive(frame: number, time: time, signature: signature))
-        peakLive = max(peakLive, live.count)
+        peakLiveFrames = max(peakLiveFrames, live.count)
     }
 
     /// Frames a second at most; nil for as many as come.
@@ -168,9 +173,9 @@ public actor EditPipeline<Backend: EditBackend> {
     /// Edits one frame by itself, beside the stream and not counted by it: for warm-up and for clips.
     ///
     /// - Parameter number: Decides the noise where it is fresh for every frame.
-    /// - Throws: `EditError.noInstruction`, what the backend throws, or `CancellationError`.
+    /// - Throws: `EditError.noInstruction`, `EditError.stopped`, what the backend throws, or `CancellationError`.
     public func edit(_ frame: Backend.Frame, number: Int = 0) async throws -> Backend.Frame {
-        guard let instructed else { throw EditError.noInstruction }
+        guard let instructed else { throw isStopped ? EditError.stopped : EditError.noInstruction }
         let image = try await backend.encode(frame)
         try Task.checkCancellation()
         let latents = try await runner.denoise(image, instructed.conditioning, try await noise(number))
@@ -194,12 +199,6 @@ public actor EditPipeline<Backend: EditBackend> {
 
     /// 95th percentile of the last frames' latencies in nanoseconds, for the `QualityController`.
     public var recentLatency: UInt64? { measured.recentP95 }
-
-    /// Most frames that were inside at once.
-    public var peakLiveFrames: Int { peakLive }
-
-    /// Outcomes that a newer one replaced before they were read.
-    public var missedOutcomes: Int { missed }
 
     /// Notes the device's state, for the statistics.
     public func observe(_ state: ThermalState, battery: Double? = nil) {
@@ -279,7 +278,7 @@ public actor EditPipeline<Backend: EditBackend> {
     }
 
     private func report(_ outcome: Outcome) {
-        if case .dropped = continuation.yield(outcome) { missed += 1 }
+        if case .dropped = continuation.yield(outcome) { missedOutcomes += 1 }
     }
 }
 

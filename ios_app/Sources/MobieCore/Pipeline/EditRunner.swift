@@ -45,13 +45,12 @@ struct EditRunner<Backend: EditBackend>: Sendable {
                 tensor = try await run(only, imageLatents, tensor)
                 // The numbers are needed only by a step that is still to come.
                 let isLast = step == manifest.schedule.steps.last
-                if !isLast { values = try await backend.values(of: tensor) }
+                if !isLast { values = try await numbers(tensor, values.count) }
                 continue
             }
             var estimate = [Float](repeating: 0, count: values.count)
             for pass in passes {
-                let output = try await backend.values(of: try await run(pass, imageLatents, tensor))
-                guard output.count == estimate.count else { throw ShapeMismatch() }
+                let output = try await numbers(try await run(pass, imageLatents, tensor), values.count)
                 for index in estimate.indices { estimate[index] += pass.weight * output[index] }
             }
             values = step.advance(values, estimate, step.noise == 0 ? nil : fresh.popFirst())
@@ -60,8 +59,13 @@ struct EditRunner<Backend: EditBackend>: Sendable {
         return tensor
     }
 
-    /// The Denoiser gave another number of latents than the manifest says.
-    struct ShapeMismatch: Error {}
+    private func numbers(_ latents: Backend.Tensor, _ expected: Int) async throws -> [Float] {
+        let found = try await backend.values(of: latents)
+        guard found.count == expected else {
+            throw EditError.latentsMismatch(found: found.count, expected: expected)
+        }
+        return found
+    }
 
     private func run(
         _ pass: Conditioning<Backend.Tensor>.Pass, _ imageLatents: Backend.Tensor, _ latents: Backend.Tensor

@@ -50,7 +50,9 @@ public struct CLIPTokenizer: Sendable {
     ///   - merges: `merges.txt`: a version line, then one pair a line, most important first.
     ///   - positions: Ids of every prompt.
     /// - Throws: `TokenizerError.damaged`.
+    /// - Precondition: `positions` hold start and end, so 2 or more.
     public init(vocabulary: [UInt8], merges: [UInt8], positions: Int = 77) throws(TokenizerError) {
+        precondition(positions >= 2, "A prompt needs room for its start and its end.")
         let ids = try MergeTable.readVocabulary(vocabulary)
         for token in [Self.start, Self.end] where ids[ExactString(token)] == nil {
             throw .damaged(file: "vocab.json", problem: "it lacks \(token)")

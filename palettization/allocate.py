@@ -77,22 +77,23 @@ def smallest_error(options: Options, budget: int) -> Allocation:
     Raises:
         AllocationError: a tensor has no option, or even the smallest ones exceed the budget.
     """
-    hulls = {name: _hull(name, given) for name, given in options.items()}
-    chosen = {name: hull[0] for name, hull in hulls.items()}
-    spare = budget - sum(option.bytes for option in chosen.values())
-    if spare < 0:
-        raise AllocationError(
-            f"The smallest choice of bits takes {budget - spare:,} bytes, more than the {budget:,} allowed.",
-            "Allow more bytes.",
-        )
-    for name, option in _walk(hulls):
-        step = option.bytes - chosen[name].bytes
-        if step > spare:
-            break
-        chosen[name] = option
-        spare -= step
+    chosen, spare, _ = _walked({name: _hull(name, given) for name, given in options.items()}, budget)
     found = [Allocation(_filled(options, chosen, spare)), *_uniform(options)]
     return min((one for one in found if one.bytes <= budget), key=lambda one: (one.error, one.bytes))
+
+
+def least_error(options: Options, budget: int) -> float:
+    """What no allocation within a number of bytes is below: the error on the hulls with the last step taken in part.
+
+    Args, Raises:
+        As `smallest_error`.
+    """
+    chosen, spare, beyond = _walked({name: _hull(name, given) for name, given in options.items()}, budget)
+    error = Allocation(chosen).error
+    if beyond is None:
+        return error
+    name, option = beyond
+    return error - spare * _gain(chosen[name], option)
 
 
 def fewest_bytes(options: Options, error: float) -> Allocation:
@@ -152,6 +153,26 @@ def _walk(hulls: Mapping[str, Sequence[Option]]) -> Iterable[tuple[str, Option]]
         for index, (before, after) in enumerate(itertools.pairwise(hull))
     ]
     return ((name, option) for _, name, _, option in sorted(steps, key=lambda step: step[:3]))
+
+
+def _walked(
+    hulls: Mapping[str, Sequence[Option]], budget: int
+) -> tuple[dict[str, Option], int, tuple[str, Option] | None]:
+    """What is chosen on the hulls within a budget, the bytes left, and the first step that they do not suffice for."""
+    chosen = {name: hull[0] for name, hull in hulls.items()}
+    spare = budget - sum(option.bytes for option in chosen.values())
+    if spare < 0:
+        raise AllocationError(
+            f"The smallest choice of bits takes {budget - spare:,} bytes, more than the {budget:,} allowed.",
+            "Allow more bytes.",
+        )
+    for name, option in _walk(hulls):
+        step = option.bytes - chosen[name].bytes
+        if step > spare:
+            return chosen, spare, (name, option)
+        chosen[name] = option
+        spare -= step
+    return chosen, spare, None
 
 
 def _filled(options: Options, chosen: Mapping[str, Option], spare: int) -> dict[str, Option]:

@@ -13,7 +13,8 @@ from palettization.stored import CAST, COMPRESSED, StoredWeight, architecture_di
 COMPRESSED_ALREADY = "compressed already"
 """Why a tensor is left that has a compressed form."""
 _CONVERT_AGAIN = "Convert the model again with minimum_deployment_target=iOS18, or choose other bits."
-_IOS16_BITS = tuple(bits for bits in BITS if bits != 3)
+IOS16_BITS = tuple(bits for bits in BITS if bits != 3)
+"""Widths of iOS16 and iOS17."""
 _TO_FP16 = "_to_fp16"
 _TABLE_SHARE = 1 / 16
 """Vectors are a default only where their tables add no more than this to their indices: else they lose to numbers."""
@@ -60,7 +61,7 @@ class Decision:
     @property
     def widths(self) -> tuple[int, ...]:
         """Bits that its form has."""
-        return BITS if self.ios18 else _IOS16_BITS
+        return BITS if self.ios18 else IOS16_BITS
 
 
 def decide(weights: list[StoredWeight], recipe: Recipe, source: str) -> list[Decision]:

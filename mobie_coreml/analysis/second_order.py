@@ -3,9 +3,8 @@
 For small changes dW of a tensor the output changes by J dW, and the expected squared error is E ||J dW||^2 over the
 cases. With v a random vector of independent +1 and -1 (Hutchinson's probe), g = J^T v is one backward pass, and
 (g . dW)^2 has the expectation ||J dW||^2. So one backward pass serves all tensors and all widths of their palettes at
-once, and no structure of J is assumed: errors of neighbouring weights may add up or cancel as they do in the network.
-(A diagonal estimate, sum of g_i^2 dW_i^2, has less variance but ignores just that; on trained networks it misses by an
-order of magnitude where errors are large.)
+once, and no structure of J is assumed: errors of neighbouring weights may add up or cancel as they do in the network,
+which a diagonal estimate, sum of g_i^2 dW_i^2, ignores for the sake of less variance.
 
 A palette's dW depends on a weight's fp16 bit pattern alone, so that g . dW for all widths needs only the sums of g over
 the weights of each bit pattern: 65,536 numbers, whatever the tensor's size.

@@ -11,11 +11,10 @@ from mobie_coreml.convert.options import DEFAULT_WEIGHT_BITS, DENSE_WEIGHT_BITS,
 from mobie_coreml.errors import InputError
 from mobie_coreml.manifest.content import COMPONENT_NAMES, Palettes
 from palettization.palettize import Palettized
+from palettization.plan import IOS16_BITS
 from palettization.recipe import Choice, Recipe, load_recipes, recipe_json
 from palettization.recipes import recipe_path, shipped, shipped_names
 from palettization.report import bits_per_weight, snr
-
-_IOS17_BITS = (1, 2, 4, 6, 8, DENSE_WEIGHT_BITS)
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,18 @@ def _from_file(options: ConvertOptions) -> Mapping[str, WeightRecipe]:
 
 
 def _check_ios17(component: str, weights: WeightRecipe) -> None:
-    choices = {"its default": weights.recipe.default, **weights.recipe.tensors}
-    for tensor, choice in choices.items():
-        if choice.bits not in _IOS17_BITS or choice.needs_ios18:
-            what = f"{choice.bits} bits"
-            if choice.needs_ios18:
-                what = f"vectors of {choice.cluster_dim}" if choice.cluster_dim > 1 else "scaled channels"
-                what = f"groups of {choice.group_size} channels" if choice.group_size else what
-            raise InputError(
-                f"{weights.name} gives {component} ({tensor}) {what}, which iOS17 does not have.",
-                f"It has {', '.join(map(str, _IOS17_BITS))} bits and one table a tensor. Pass --target iOS18 for more.",
-            )
+    """Refuses before any work what the packages would be refused for one by one."""
+    for tensor, choice in {"its default": weights.recipe.default, **weights.recipe.tensors}.items():
+        unknown = {
+            f"{choice.bits} bits": not choice.dense and choice.bits not in IOS16_BITS,
+            f"groups of {choice.group_size} channels": choice.group_size,
+            f"vectors of {choice.cluster_dim}": choice.cluster_dim > 1,
+            "scaled channels": choice.per_channel_scale,
+        }
+        what = " and ".join(name for name, wanted in unknown.items() if wanted)
+        if not what:
+            continue
+        raise InputError(
+            f"{weights.name} gives {component} ({tensor}) {what}, which iOS17 does not have.",
+            f"It has {', '.join(map(str, IOS16_BITS))} bits and one table a tensor. Pass --target iOS18 for more.",
+        )

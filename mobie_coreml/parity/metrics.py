@@ -67,3 +67,10 @@ def compare(reference: Array, result: Array, *, image: bool = False) -> Comparis
     return Comparison(
         psnr(reference64, result64), float(error.max()), float(error.mean()), cosine, similarity, problem=""
     )
+
+
+def decibels(value: float) -> str:
+    """A PSNR for people: one decimal, `equal` for identical arrays."""
+    if value == math.inf:
+        return "equal"
+    return "none" if value == -math.inf else f"{value:.1f}"

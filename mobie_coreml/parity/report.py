@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mobie_coreml.parity.gates import Gate
 from mobie_coreml.parity.localise import Localisation
-from mobie_coreml.parity.metrics import Comparison
+from mobie_coreml.parity.metrics import Comparison, decibels
 from mobie_coreml.parity.tensor_costs import TensorCosts
 
 if TYPE_CHECKING:
@@ -145,13 +145,6 @@ def _apart_dict(apart: Apart | None) -> dict[str, Any]:
         "conversion": {**conversion, "equal": apart.conversion.psnr_db == math.inf, **apart.conversion.as_dict()},
         "compression": {"equal": apart.compression.psnr_db == math.inf, **apart.compression.as_dict()},
     }
-
-
-def decibels(value: float) -> str:
-    """A PSNR for people: one decimal, `equal` for identical arrays."""
-    if value == math.inf:
-        return "equal"
-    return "none" if value == -math.inf else f"{value:.1f}"
 
 
 def _rows(report: ParityReport) -> list[dict[str, str]]:

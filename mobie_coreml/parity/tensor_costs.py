@@ -16,6 +16,7 @@ import torch
 from mobie_coreml.manifest.weights import palettized_weights
 from mobie_coreml.metrics import psnr
 from mobie_coreml.parity.localise import package_values
+from mobie_coreml.parity.metrics import decibels
 from mobie_coreml.parity.uncompressed import UncompressedWeights
 from mobie_coreml.runtime.mil.program import MilProgram
 from palettization.package import Package
@@ -76,7 +77,7 @@ class TensorCosts:
         dearest = self.costs[0]
         return (
             f"of its {self.palettes} palettes that of {dearest.tensor} costs most: without it the output is at "
-            f"{dearest.restored_db:.1f} instead of {self.palettized_db:.1f} dB ({self.tried} tried)"
+            f"{decibels(dearest.restored_db)} instead of {decibels(self.palettized_db)} dB ({self.tried} tried)"
         )
 
 

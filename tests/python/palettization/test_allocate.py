@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palettization.allocate import Allocation, AllocationError, Option, fewest_bytes, smallest_error
+from palettization.allocate import Allocation, AllocationError, Option, fewest_bytes, least_error, smallest_error
 
 BITS = (2, 4, 6, 16)
 
@@ -49,6 +49,9 @@ def test_errors_are_near_the_least_possible_and_no_worse_than_uniform(
     assert found.bytes <= budget
     assert least <= found.error * (1 + 1e-12)
     assert found.error <= least + largest_step(problem)
+    bound = least_error(problem, budget)
+    assert bound <= least * (1 + 1e-9)
+    assert found.error <= bound + largest_step(problem)
     for bits in BITS:
         same = Allocation({name: next(o for o in given if o.bits == bits) for name, given in problem.items()})
         assert same.bytes > budget or found.error <= same.error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,8 +28,16 @@ from mobie_coreml.cli.train_options import (
 )
 
 if TYPE_CHECKING:
-    from mobie_coreml.training.distillation_runs import Request
-    from mobie_coreml.training.loop import RunResult
+    from mobie_coreml.training.config import LoopConfig
+
+COMMANDS = {
+    "guidance": "Stage 3: both guidance scales become inputs, and three passes become one.",
+    "velocity": (
+        "From noise to velocity prediction, which stage 4 starts from; nano predicts velocity from the beginning."
+    ),
+    "one-step": "Stage 4: adversarial distillation to a single step.",
+}
+"""What each stage does."""
 
 Data = Annotated[
     str,
@@ -39,6 +49,9 @@ Teacher = Annotated[
 Start = Annotated[
     str | None, typer.Option("--from", help="Take the student's weights from this one instead of the teacher.")
 ]
+Ablations = Annotated[
+    list[str] | None, typer.Option("--ablation", help="Change of the method, see `--options`; repeatable.")
+]
 PresetName = Annotated[str | None, typer.Option("--preset", help="Refuse a teacher of another preset.")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Examples a batch, per process.", min=1)]
 Settings = Annotated[
@@ -49,13 +62,14 @@ MaxTriples = Annotated[int | None, typer.Option("--max-triples", help="Read no m
 Crops = Annotated[int | None, typer.Option("--crops", help="Crops of photographs that are cached.", min=1)]
 
 
-def _show_options(stage: str, wanted: bool) -> None:
+def _show_options(context: typer.Context, wanted: bool) -> None:
     """Prints the options of a stage with the values of each family, and ends."""
     if not wanted:
         return
     from mobie_coreml.training.settings import setting_values
     from mobie_coreml.training.stage_config import ABLATIONS, STAGES
 
+    stage = str(context.command.name)
     columns = {family: setting_values(config) for family, config in STAGES[stage].items()}
     typer.echo(f"{'option':26} " + " ".join(f"{family:>14}" for family in columns))
     for name in next(iter(columns.values())):
@@ -67,21 +81,20 @@ def _show_options(stage: str, wanted: bool) -> None:
     raise typer.Exit
 
 
-def _options_of(stage: str) -> Any:
-    def show(wanted: bool) -> None:
-        _show_options(stage, wanted)
-
-    return typer.Option("--options", is_eager=True, callback=show, help="List the stage's options and end.")
+Options = Annotated[
+    bool,
+    typer.Option("--options", is_eager=True, callback=_show_options, help="List the stage's options and end."),
+]
 
 
 def add_commands(group: typer.Typer) -> None:
     """Adds this module's commands to `mobie train`."""
-    group.command("guidance")(guidance)
-    group.command("velocity")(velocity)
-    group.command("one-step")(one_step)
+    for name, meaning in COMMANDS.items():
+        group.command(name, help=meaning)(train_stage if name == "one-step" else _without(train_stage, "ablation"))
 
 
-def guidance(
+def train_stage(
+    context: typer.Context,
     data: Data,
     out: Out,
     teacher: Teacher,
@@ -91,6 +104,7 @@ def guidance(
     accumulate: Accumulate = 1,
     learning_rate: Rate = None,
     settings: Settings = None,
+    ablation: Ablations = None,
     preset: PresetName = None,
     seed: Seed = 0,
     held_out_every: HeldOut = 20,
@@ -105,86 +119,32 @@ def guidance(
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
-    options: Annotated[bool, _options_of("guidance")] = False,
+    options: Options = False,
 ) -> None:
-    """Stage 3: both guidance scales become inputs, and three passes become one."""
-    from mobie_coreml.training.distillation_runs import train_guidance
-
-    _run(train_guidance, locals())
+    """Runs the stage that the command is called after; of the three, one-step has every parameter."""
+    _run(str(context.command.name), locals())
 
 
-def velocity(
-    data: Data,
-    out: Out,
-    teacher: Teacher,
-    steps: Steps = None,
-    minutes: Minutes = None,
-    batch: BatchSize = None,
-    accumulate: Accumulate = 1,
-    learning_rate: Rate = None,
-    settings: Settings = None,
-    preset: PresetName = None,
-    seed: Seed = 0,
-    held_out_every: HeldOut = 20,
-    split: Split = "train",
-    max_triples: MaxTriples = None,
-    crops: Crops = None,
-    threads: Threads = 0,
-    precision: Precision = "bf16",
-    save_minutes: SaveMinutes = 3.0,
-    start: Start = None,
-    resume: Resume = False,
-    force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    options: Annotated[bool, _options_of("velocity")] = False,
-) -> None:
-    """From noise to velocity prediction, which stage 4 starts from; nano predicts velocity from the beginning."""
-    from mobie_coreml.training.distillation_runs import train_velocity
+def _without(command: Callable[..., None], name: str) -> Callable[..., None]:
+    """The same command without one of its parameters, as Typer reads it."""
 
-    _run(train_velocity, locals())
+    @functools.wraps(command)
+    def shorter(**given: Any) -> None:
+        command(**given)
+
+    signature = inspect.signature(command, eval_str=True)
+    kept = [parameter for parameter in signature.parameters.values() if parameter.name != name]
+    shorter.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    return shorter
 
 
-def one_step(
-    data: Data,
-    out: Out,
-    teacher: Teacher,
-    steps: Steps = None,
-    minutes: Minutes = None,
-    batch: BatchSize = None,
-    accumulate: Accumulate = 1,
-    learning_rate: Rate = None,
-    settings: Settings = None,
-    ablation: Annotated[
-        list[str] | None, typer.Option("--ablation", help="Change of the method, see `--options`; repeatable.")
-    ] = None,
-    preset: PresetName = None,
-    seed: Seed = 0,
-    held_out_every: HeldOut = 20,
-    split: Split = "train",
-    max_triples: MaxTriples = None,
-    crops: Crops = None,
-    threads: Threads = 0,
-    precision: Precision = "bf16",
-    save_minutes: SaveMinutes = 3.0,
-    start: Start = None,
-    resume: Resume = False,
-    force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    options: Annotated[bool, _options_of("one-step")] = False,
-) -> None:
-    """Stage 4: adversarial distillation to a single step."""
-    from mobie_coreml.training.distillation_runs import train_one_step
-
-    _run(train_one_step, locals())
-
-
-def _run(train: Callable[[Request], RunResult], given: dict[str, Any]) -> None:
-    """Trains with the arguments of a command."""
+def _run(stage: str, given: dict[str, Any]) -> None:
+    """Trains a stage with the arguments of its command."""
     from mobie_coreml.cli.train_view import TrainingBars, print_result
-    from mobie_coreml.training.config import LoopConfig, PhotoConfig
-    from mobie_coreml.training.distillation_runs import Request
+    from mobie_coreml.training.config import PhotoConfig
+    from mobie_coreml.training.distillation_runs import Request, train_guidance, train_one_step, train_velocity
+
+    train = {"guidance": train_guidance, "velocity": train_velocity, "one-step": train_one_step}[stage]
 
     def loop(usual: LoopConfig) -> LoopConfig:
         names = ("steps", "minutes", "learning_rate", "seed", "threads", "precision", "save_minutes", "accumulate")
@@ -203,7 +163,7 @@ def _run(train: Callable[[Request], RunResult], given: dict[str, Any]) -> None:
                 preset=given["preset"],
                 loop=loop,
                 settings=settings,
-                ablations=given.get("ablation") or (),
+                ablations=given["ablation"] or (),
                 photo_config=PhotoConfig(held_out_every=given["held_out_every"]),
                 split=given["split"],
                 most=given["max_triples"],

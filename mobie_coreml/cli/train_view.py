@@ -53,8 +53,13 @@ class TrainingBars:
         self._bars.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from mobie_coreml.training.interruption import RunStopped
+        from mobie_coreml.training.processes import is_main
+
         self._bars.stop()
+        if isinstance(error, RunStopped) and is_main():
+            typer.echo(str(error), err=True)
 
     @property
     def progress(self) -> Progress:

@@ -9,8 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def fast_attention(device: torch.device) -> AbstractContextManager[None]:
-    """Plain matrix products for attention on a CPU: on so few positions the fused kernel's backward pass takes five
-    times as long (a quarter of a training step)."""
+    """Plain matrix products for attention on a CPU: on so few positions the fused kernel's backward pass is slower."""
     if device.type != "cpu":
         return nullcontext()
     kernel: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)

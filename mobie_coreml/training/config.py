@@ -54,7 +54,8 @@ class LoopConfig:
             f"{self.minutes} minutes of training make no sense.",
             "Pass a positive number.",
         )
-        _require(self.learning_rate > 0, "The learning rate must be positive.")
+        _require(0 < self.learning_rate < float("inf"), "The learning rate must be positive and finite.")
+        _require(self.save_minutes >= 0, "The minutes between two saves must be at least 0.")
         _require(self.accumulate >= 1, f"{self.accumulate} batches a step make no sense.", "Pass 1 or more.")
         _require(0 <= self.ema_decay < 1, "The EMA's decay must be at least 0 and below 1.")
         _require(self.threads >= 0, "The number of threads must be at least 0 (0: torch's choice).")

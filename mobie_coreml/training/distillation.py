@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from mobie_coreml import __version__
 from mobie_coreml.diffusion.guidance import GuidanceRange
@@ -20,9 +21,12 @@ from mobie_coreml.models.unet import MobilePix2PixUNet
 from mobie_coreml.training.examples import Example, Examples, choose_size
 from mobie_coreml.training.loop import Batch
 from mobie_coreml.training.photos import generator
-from mobie_coreml.training.stage_config import NoiseTraining, Range, ScaleTraining
+from mobie_coreml.training.stage_config import NoiseTraining, OneStepTraining, Range, RegressionTraining, ScaleTraining
 from mobie_coreml.training.text_states import TextStates
 from mobie_coreml.training.validation import Validation
+
+SAME_TEACHER = "Use checkpoints that come from the same teacher."
+"""What to do where two checkpoints do not go together."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,46 @@ class Material:
         }
 
 
+class DistillationStage:
+    """What a stage is apart from its batches and its loss: a student, how it is judged, what it is saved as.
+
+    Args:
+        student: What is trained.
+        material: Data and what is written.
+        config: Options.
+        schedule: With the student's prediction type.
+        sampling: Sampler and steps of the student, the parent's by default.
+    """
+
+    channels_last = False
+
+    def __init__(
+        self,
+        student: MobilePix2PixUNet,
+        material: Material,
+        config: RegressionTraining | OneStepTraining,
+        schedule: NoiseSchedule,
+        sampling: tuple[SamplerMethod, int] | None = None,
+    ) -> None:
+        self.network, self.material, self.schedule = student, material, schedule
+        self._options, self._sampling = asdict(config), sampling
+        self._validation = material.validation(schedule, sampling)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """PSNR of edits at the default scales."""
+        assert isinstance(network, MobilePix2PixUNet)
+        return self._validation.figures(network)
+
+    def export(self, network: nn.Module, folder: Path, info: dict[str, Any]) -> None:
+        """Writes a checkpoint with `network` as its denoiser."""
+        assert isinstance(network, MobilePix2PixUNet)
+        self.material.export(network, self.schedule, folder, info, self._sampling)
+
+    def describe(self) -> dict[str, Any]:
+        """Options and data."""
+        return {"training": self._options, **self.material.describe()}
+
+
 def guidance_range(checkpoint: Checkpoint, name: str, wanted: Range | None) -> GuidanceRange:
     """The range of a scale, "text" or "image": the checkpoint's own or `wanted`, with the checkpoint's default moved
     into it."""
@@ -214,7 +258,9 @@ def require_same_family(first: Checkpoint, second: Checkpoint, option: str) -> N
         raise InputError(
             f"{option} {second.path} (preset {second.preset}) does not fit the teacher {first.path} (preset "
             f"{first.preset}): its networks or its vocabulary differ.",
-            "Use checkpoints that come from the same teacher.",
+            SAME_TEACHER,
         )
     if first.schedule.alphas_cumprod.tolist() != second.schedule.alphas_cumprod.tolist():
-        raise InputError(f"{option} {second.path} has another noise schedule than the teacher {first.path}.")
+        raise InputError(
+            f"{option} {second.path} has another noise schedule than the teacher {first.path}.", SAME_TEACHER
+        )

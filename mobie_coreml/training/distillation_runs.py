@@ -11,26 +11,22 @@ import torch
 
 from mobie_coreml.errors import InputError
 from mobie_coreml.models.autoencoder import TinyAutoencoder
-from mobie_coreml.models.checkpoint import EMBEDDED, Checkpoint, load_checkpoint
-from mobie_coreml.models.checkpoint_files import INFO_FILE
+from mobie_coreml.models.checkpoint import Checkpoint
 from mobie_coreml.training import guidance, one_step, velocity
 from mobie_coreml.training.config import LoopConfig, PhotoConfig
-from mobie_coreml.training.distillation import Material, require_same_family
+from mobie_coreml.training.distillation import SAME_TEACHER, Material, require_same_family
 from mobie_coreml.training.examples import EditedPhotos, Examples
 from mobie_coreml.training.latents import cache_digest, load_pairs
 from mobie_coreml.training.loop import RunResult, Stage, train
 from mobie_coreml.training.processes import main_first
-from mobie_coreml.training.runs import Progress, check_start, read_photos
+from mobie_coreml.training.runs import Progress, check_start, open_checkpoint, read_photos
 from mobie_coreml.training.settings import with_settings
 from mobie_coreml.training.stage_config import (
-    GUIDANCE,
     ONE_STEP,
+    REGRESSION,
     STAGE_LOOPS,
-    VELOCITY,
-    GuidanceTraining,
     OneStepTraining,
-    ScaleTraining,
-    VelocityTraining,
+    RegressionTraining,
     ablated,
     family,
     pair_sets,
@@ -96,15 +92,14 @@ def train_guidance(request: Request) -> RunResult:
                 f"--from {start.path} has no guidance inputs.", "Leave --from out to start from the teacher."
             )
         _same_prediction(teacher, start)
-    config: GuidanceTraining = with_settings(GUIDANCE[family(teacher.preset)], request.settings)
-    loop = request.loop(STAGE_LOOPS["guidance", family(teacher.preset)])
-    unet = teacher.unet()
-    student = guidance.with_guidance_inputs(unet, loop.seed) if start is None else start.unet()
+    config = with_settings(REGRESSION[family(teacher.preset)], request.settings)
 
     def stage(material: Material) -> Stage:
+        unet = teacher.unet()
+        student = guidance.with_guidance_inputs(unet, material.seed) if start is None else start.unet()
         return guidance.GuidanceStage(unet, student, material, config)
 
-    return _train(request, teacher, start, loop, config.batch, config.scales, stage)
+    return _train(request, "guidance", teacher, start, config, stage)
 
 
 def train_velocity(request: Request) -> RunResult:
@@ -115,15 +110,13 @@ def train_velocity(request: Request) -> RunResult:
         raise InputError(
             f"--from {start.path} does not predict velocity.", "Leave --from out to start from the teacher."
         )
-    config: VelocityTraining = with_settings(VELOCITY[family(teacher.preset)], request.settings)
-    loop = request.loop(STAGE_LOOPS["velocity", family(teacher.preset)])
-    unet, student = teacher.unet(), (start or teacher).unet()
     _same_shape(teacher, start)
+    config = with_settings(REGRESSION[family(teacher.preset)], request.settings)
 
     def stage(material: Material) -> Stage:
-        return velocity.VelocityStage(unet, student, material, config)
+        return velocity.VelocityStage(teacher.unet(), (start or teacher).unet(), material, config)
 
-    return _train(request, teacher, start, loop, config.batch, config.scales, stage)
+    return _train(request, "velocity", teacher, start, config, stage)
 
 
 def train_one_step(request: Request) -> RunResult:
@@ -131,39 +124,38 @@ def train_one_step(request: Request) -> RunResult:
     teacher, start = _parents(request)
     one_step.check_teacher(teacher)
     one_step.check_student(start or teacher)
-    config: OneStepTraining = ONE_STEP[family(teacher.preset)]
+    _same_shape(teacher, start)
+    config = ONE_STEP[family(teacher.preset)]
     for name in request.ablations:
         config = ablated(config, name)
     config = with_settings(config, request.settings)
-    loop = request.loop(STAGE_LOOPS["one-step", family(teacher.preset)])
-    unet, student = teacher.unet(), (start or teacher).unet()
-    _same_shape(teacher, start)
+    one_step.check_options(config, teacher.schedule)
 
     def stage(material: Material) -> Stage:
-        samples = TeacherSamples(unet, material, config)
+        samples = TeacherSamples(teacher.unet(), material, config)
         if config.pool:
             samples.fill(request.out.parent, request.progress.samples)
-        return one_step.OneStepStage(samples, student, config)
+        return one_step.OneStepStage(samples, (start or teacher).unet(), config)
 
-    return _train(request, teacher, start, loop, config.batch, config.scales, stage)
+    return _train(request, "one-step", teacher, start, config, stage)
 
 
 def _train(
     request: Request,
+    name: str,
     teacher: Checkpoint,
     start: Checkpoint | None,
-    loop: LoopConfig,
-    batch: int,
-    scales: ScaleTraining,
+    config: RegressionTraining | OneStepTraining,
     make: Callable[[Material], Stage],
 ) -> RunResult:
+    loop = request.loop(STAGE_LOOPS[name, family(teacher.preset)])
     if loop.threads:
         torch.set_num_threads(loop.threads)
     with main_first():
         check_start(request.out, resume=request.resume, force=request.force)
-    examples = _examples(request, teacher, batch, loop.seed)
+    examples = _examples(request, teacher, config.batch, loop.seed)
     provenance: dict[str, Any] = {"started_from": None if start is None else start.digest, "command": request.command}
-    material = Material(teacher, examples, scales, loop.seed, provenance)
+    material = Material(teacher, examples, config.scales, loop.seed, provenance)
     report = request.progress.step
     return train(make(material), loop, request.out, resume=request.resume, force=request.force, report=report)
 
@@ -171,7 +163,8 @@ def _train(
 def _examples(request: Request, teacher: Checkpoint, batch: int, seed: int) -> Examples:
     """The data as examples, encoded by the teacher's autoencoder."""
     request.out.parent.mkdir(parents=True, exist_ok=True)
-    autoencoder = teacher.autoencoder().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    autoencoder = teacher.autoencoder().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     triples = open_triples(request.data, request.split)
     if triples is None:
         return _edited_photos(request, teacher, autoencoder, batch, seed)
@@ -180,7 +173,7 @@ def _examples(request: Request, teacher: Checkpoint, batch: int, seed: int) -> E
         folder = cache_triples(
             request.out.parent,
             triples,
-            autoencoder.to("cuda" if torch.cuda.is_available() else "cpu"),
+            autoencoder,
             teacher.frame_size,
             held_out_every=request.photo_config.held_out_every,
             most=request.most,
@@ -207,31 +200,26 @@ def _edited_photos(
 
 
 def _parents(request: Request) -> tuple[Checkpoint, Checkpoint | None]:
-    teacher = _open(request.teacher)
+    teacher = open_checkpoint(request.teacher)
     if request.preset is not None and teacher.preset != request.preset:
         raise InputError(
             f"{teacher.path} is of the preset {teacher.preset}, not {request.preset}.",
             "Pass a teacher of that preset, or leave --preset out.",
         )
-    start = None if request.start is None else _open(request.start)
+    start = None if request.start is None else open_checkpoint(request.start)
     if start is not None:
         require_same_family(teacher, start, "--from")
     return teacher, start
 
 
-def _open(path: str) -> Checkpoint:
-    """A checkpoint, or the one that a run has written."""
-    inside = Path(path) / "result"
-    is_run = path != EMBEDDED and not (Path(path) / INFO_FILE).is_file() and (inside / INFO_FILE).is_file()
-    return load_checkpoint(inside if is_run else path)
-
-
 def _same_prediction(teacher: Checkpoint, start: Checkpoint) -> None:
     ours, theirs = teacher.schedule.prediction_type, start.schedule.prediction_type
     if ours != theirs:
-        raise InputError(f"--from {start.path} predicts {theirs}, the teacher {teacher.path} {ours}.")
+        raise InputError(f"--from {start.path} predicts {theirs}, the teacher {teacher.path} {ours}.", SAME_TEACHER)
 
 
 def _same_shape(teacher: Checkpoint, start: Checkpoint | None) -> None:
     if start is not None and start.networks.unet != teacher.networks.unet:
-        raise InputError(f"The denoiser of --from {start.path} has another shape than the teacher's {teacher.path}.")
+        raise InputError(
+            f"The denoiser of --from {start.path} has another shape than the teacher's {teacher.path}.", SAME_TEACHER
+        )

@@ -10,20 +10,17 @@ new projections are zero at the start, so it starts as the teacher's conditional
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
-from torch import nn
 
 from mobie_coreml.errors import InputError
 from mobie_coreml.models.checkpoint import Checkpoint
 from mobie_coreml.models.unet import MobilePix2PixUNet
-from mobie_coreml.training.attention import fast_attention
-from mobie_coreml.training.distillation import Material, frozen, noisy_batch, noisy_latents
-from mobie_coreml.training.loop import Batch
-from mobie_coreml.training.stage_config import GuidanceTraining
+from mobie_coreml.training.distillation import Material
+from mobie_coreml.training.regression import RegressionStage
+from mobie_coreml.training.stage_config import RegressionTraining
 
 
 def check_teacher(checkpoint: Checkpoint) -> None:
@@ -60,8 +57,8 @@ def guided_output(outputs: torch.Tensor, text_guidance: torch.Tensor, image_guid
     return neither + image_scale * (image - neither) + text_scale * (both - image)
 
 
-class GuidanceStage:
-    """The student's one pass towards the teacher's three, plain squared error.
+class GuidanceStage(RegressionStage):
+    """The student's one pass towards the teacher's three.
 
     Args:
         teacher: Denoiser without guidance inputs; it is frozen.
@@ -71,52 +68,17 @@ class GuidanceStage:
     """
 
     name = "guidance"
-    channels_last = False
 
     def __init__(
-        self, teacher: MobilePix2PixUNet, student: MobilePix2PixUNet, material: Material, config: GuidanceTraining
+        self, teacher: MobilePix2PixUNet, student: MobilePix2PixUNet, material: Material, config: RegressionTraining
     ) -> None:
-        self.teacher, self.material, self.config = frozen(teacher), material, config
-        self.network: nn.Module = student
-        self.schedule = material.parent.schedule
-        self._validation = material.validation(self.schedule)
-
-    def batch(self, step: int) -> Batch:
-        """Images, edits, prompts, scales, noise."""
-        return noisy_batch(self.material, self.config.noise, self.schedule.num_train_timesteps, step)
-
-    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        """Mean squared error against the guided teacher; also as a fraction of the error of answering zero."""
-        tensors = batch.tensors
-        noisy = noisy_latents(self.schedule, tensors["edited"], tensors)
-        states = self.material.text_states(tensors["ids"])
-        with fast_attention(noisy.device):
-            target = self.target(noisy, tensors, states)
-            sample = torch.cat([noisy, tensors["images"]], dim=1)
-            scales = (tensors["text_guidance"], tensors["image_guidance"])
-            output = self.network(sample, tensors["timesteps"], states, *scales).float()
-        error = (output - target).square().mean()
-        return error, {"relative_error": float(error.detach() / target.square().mean())}
+        super().__init__(teacher, student, material, config, material.parent.schedule)
 
     @torch.no_grad()
-    def target(self, noisy: torch.Tensor, tensors: dict[str, torch.Tensor], states: torch.Tensor) -> torch.Tensor:
-        """The teacher's guided output (B, L, h, w), its three passes in one forward."""
+    def target(self, noisy: torch.Tensor, tensors: Mapping[str, torch.Tensor], states: torch.Tensor) -> torch.Tensor:
+        """The teacher's guided output, its three passes in one forward."""
         self.teacher.to(noisy.device)
         images, null = tensors["images"], self.material.text_states.null(len(noisy), noisy.device)
         sample = torch.cat([noisy.repeat(3, 1, 1, 1), torch.cat([torch.zeros_like(images), images, images])], dim=1)
         outputs = self.teacher(sample, tensors["timesteps"].repeat(3), torch.cat([null, null, states])).float()
         return guided_output(outputs, tensors["text_guidance"], tensors["image_guidance"])
-
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """PSNR of edits at the default scales."""
-        assert isinstance(network, MobilePix2PixUNet)
-        return self._validation.figures(network)
-
-    def export(self, network: nn.Module, folder: Path, info: dict[str, Any]) -> None:
-        """Writes a checkpoint with guidance inputs."""
-        assert isinstance(network, MobilePix2PixUNet)
-        self.material.export(network, self.schedule, folder, info)
-
-    def describe(self) -> dict[str, Any]:
-        """Options and data."""
-        return {"training": asdict(self.config), **self.material.describe()}

@@ -7,6 +7,10 @@ import threading
 from typing import Any
 
 
+class RunStopped(KeyboardInterrupt):
+    """A run was interrupted and is saved; the message says how to go on."""
+
+
 class Interruption:
     """Turns the first SIGINT or SIGTERM into a request to stop after the step; the second acts as usual."""
 

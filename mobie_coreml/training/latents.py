@@ -56,7 +56,7 @@ def cache_digest(
     digest = hashlib.sha256()
     for name, value in sorted(autoencoder.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.detach().float().contiguous().numpy().tobytes())
+        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
     options: dict[str, Any] = {
         "version": CACHE_VERSION,
         "photos": [(photo.name, photo.image.size) for photo in photos.training],

@@ -26,11 +26,9 @@ from mobie_coreml.errors import WorkError
 from mobie_coreml.training.config import LoopConfig
 from mobie_coreml.training.descent import Descent, Slope
 from mobie_coreml.training.ema import WeightAverage
-from mobie_coreml.training.interruption import Interruption
+from mobie_coreml.training.interruption import Interruption, RunStopped
 from mobie_coreml.training.processes import Processes
-from mobie_coreml.training.run_folder import RUN_FILE, Run
-
-__all__ = ["RUN_FILE", "Batch", "Critic", "Report", "RunResult", "Stage", "learning_rate_factor", "train"]
+from mobie_coreml.training.run_folder import Run
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,13 @@ class Stage(Protocol):
     """One objective. A stage that trains a critic too has an attribute `critic`."""
 
     name: str
-    network: nn.Module
     channels_last: bool
     """Which memory layout the network trains faster in on a CPU."""
+
+    @property
+    def network(self) -> nn.Module:
+        """What is trained."""
+        ...
 
     def batch(self, step: int) -> Batch:
         """The batch of a number: a function of the stage's seed and `step` alone (called from another thread)."""
@@ -123,6 +125,7 @@ def train(
     Raises:
         InputError: the folder exists (without `resume` or `force`), is another run's, or holds something else.
         WorkError: the loss stopped being a number.
+        RunStopped: it was interrupted, and is saved.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -183,7 +186,7 @@ def train(
     figures = run.validate()
     run.save()
     if stopped:
-        raise KeyboardInterrupt
+        raise RunStopped(f"Stopped after step {run.step}; {folder} is saved, and --resume goes on from there.")
     return RunResult(folder, run.step, run.seconds, run.is_over, figures)
 
 

@@ -7,15 +7,11 @@ discriminator that sees both through fresh noise. It then samples in a single st
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
-from torch import nn
 
 from mobie_coreml.diffusion.samplers import SamplerMethod, sampler_steps
+from mobie_coreml.diffusion.schedule import NoiseSchedule
 from mobie_coreml.errors import InputError
 from mobie_coreml.models.checkpoint import Checkpoint
 from mobie_coreml.models.unet import MobilePix2PixUNet
@@ -29,7 +25,7 @@ from mobie_coreml.training.adversarial import (
 )
 from mobie_coreml.training.attention import fast_attention
 from mobie_coreml.training.discriminator import Heads, down_features, pooled_text
-from mobie_coreml.training.distillation import noisy_latents, scale_inputs
+from mobie_coreml.training.distillation import DistillationStage, noisy_latents, scale_inputs
 from mobie_coreml.training.examples import choose_size
 from mobie_coreml.training.loop import Batch, Critic
 from mobie_coreml.training.photos import generator
@@ -75,7 +71,17 @@ def check_student(checkpoint: Checkpoint) -> None:
         )
 
 
-class OneStepStage:
+def check_options(config: OneStepTraining, schedule: NoiseSchedule) -> None:
+    """Refuses before any work is done what the samplers would refuse after it.
+
+    Raises:
+        InputError: there is no such sampler, or it does not take as many steps.
+    """
+    sampler_steps(schedule, config.teacher_sampler, config.teacher_steps)
+    sampler_steps(schedule, "euler", config.grid)
+
+
+class OneStepStage(DistillationStage):
     """One step towards the teacher's several.
 
     Args:
@@ -85,12 +91,11 @@ class OneStepStage:
     """
 
     name = "one-step"
-    channels_last = False
 
     def __init__(self, samples: TeacherSamples, student: MobilePix2PixUNet, config: OneStepTraining) -> None:
-        self.samples, self.config, self.material = samples, config, samples.material
-        self.network: nn.Module = student
-        self.schedule = self.material.parent.schedule.with_prediction("v_prediction")
+        schedule = samples.material.parent.schedule.with_prediction("v_prediction")
+        super().__init__(student, samples.material, config, schedule, SAMPLING)
+        self.samples, self.config = samples, config
         self.grid = [step.timestep for step in sampler_steps(self.schedule, "euler", config.grid)]
         unet = student.config
         torch.manual_seed(self.material.seed)
@@ -107,7 +112,6 @@ class OneStepStage:
                 config.critic.learning_rate,
                 betas=(0.5, 0.99),
             )
-        self._validation = self.material.validation(self.schedule, SAMPLING)
 
     def batch(self, step: int) -> Batch:
         """Conditions with real samples (or the noise to make them from), noise and timesteps for student and
@@ -187,20 +191,6 @@ class OneStepStage:
                 nudged = self._features(batch.tensors["real"], batch, look, options.r1_step)
             penalty = approximate_r1(real_logits, self._judge(nudged, batch, look), options.r1_step)
         return loss + options.r1_weight * penalty, {**figures, "r1": float(penalty.detach())}
-
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """PSNR of one-step edits at the default scales."""
-        assert isinstance(network, MobilePix2PixUNet)
-        return self._validation.figures(network)
-
-    def export(self, network: nn.Module, folder: Path, info: dict[str, Any]) -> None:
-        """Writes a checkpoint that samples in one step and one pass."""
-        assert isinstance(network, MobilePix2PixUNet)
-        self.material.export(network, self.schedule, folder, info, SAMPLING)
-
-    def describe(self) -> dict[str, Any]:
-        """Options and data."""
-        return {"training": asdict(self.config), **self.material.describe()}
 
     def _look(self, rng: np.random.Generator) -> int:
         options, timesteps = self.config.critic, self.schedule.num_train_timesteps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,8 @@ class Run:
             check_replaceable(self.folder, RUN_FILE)
             self.folder.mkdir(parents=True, exist_ok=True)
             self.metrics.path.unlink(missing_ok=True)
+            # Else a run that is killed before its first save would be resumed from the one it replaces.
+            shutil.rmtree(self.folder / "state", ignore_errors=True)
         if self.is_main:
             write_json(self.folder / RUN_FILE, {**self._identity(), "loop": asdict(self.config)})
 

@@ -10,7 +10,7 @@ import torch
 
 from mobie_coreml.errors import InputError
 from mobie_coreml.files import check_output, check_replaceable, sha256_file
-from mobie_coreml.models.checkpoint import load_checkpoint
+from mobie_coreml.models.checkpoint import Checkpoint, load_checkpoint
 from mobie_coreml.models.checkpoint_files import INFO_FILE, STEMS, TOKENIZER_FILES, VOCABULARY
 from mobie_coreml.models.presets import Preset
 from mobie_coreml.models.presets import preset as find_preset
@@ -18,9 +18,10 @@ from mobie_coreml.models.tokenizer import CLIPTokenizer
 from mobie_coreml.training.autoencoder import AutoencoderStage, load_autoencoder
 from mobie_coreml.training.config import AutoencoderTraining, LoopConfig, PhotoConfig, TeacherTraining
 from mobie_coreml.training.latents import load_pairs
-from mobie_coreml.training.loop import RUN_FILE, Report, RunResult, train
+from mobie_coreml.training.loop import Report, RunResult, train
 from mobie_coreml.training.photos import Photos, load_photos
 from mobie_coreml.training.processes import main_first
+from mobie_coreml.training.run_folder import RUN_FILE
 from mobie_coreml.training.teacher import TeacherNetwork, TeacherStage, new_teacher
 
 WEIGHTS = f"{STEMS['vae']}.safetensors"
@@ -142,13 +143,12 @@ def train_teacher(
     teacher, origin = _teacher(preset, tokenizer_dir, start, loop.seed)
     smallest = min(min(item.size) for item in config.crop_sets)
     loaded = read_photos(photos, photo_config, smallest, progress)
-    out.mkdir(parents=True, exist_ok=True)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with main_first():
         pairs = load_pairs(out.parent, network, loaded, photo_config, config, loop.seed, progress.pairs)
     info = {"autoencoder_sha256": sha256_file(folder / WEIGHTS), "started_from": origin}
     stage = TeacherStage(teacher, pairs, loaded, network, tokenizer_dir, preset, config, loop.seed, info)
-    return train(stage, loop, out, resume=resume, force=True, report=progress.step)
+    return train(stage, loop, out, resume=resume, force=force, report=progress.step)
 
 
 def autoencoder_folder(path: Path) -> Path:
@@ -163,12 +163,23 @@ def autoencoder_folder(path: Path) -> Path:
     raise InputError(f"There is no autoencoder in {path}.", "Pass a folder that `mobie train autoencoder` wrote.")
 
 
+def open_checkpoint(path: Path | str) -> Checkpoint:
+    """A checkpoint, or the one that a run has written.
+
+    Raises:
+        InputError: there is none.
+    """
+    inside = Path(path) / "result"
+    is_run = not (Path(path) / INFO_FILE).is_file() and (inside / INFO_FILE).is_file()
+    return load_checkpoint(inside if is_run else path)
+
+
 def _teacher(preset: Preset, tokenizer_dir: Path, start: Path | None, seed: int) -> tuple[TeacherNetwork, str | None]:
     """The network to train and the digest of the checkpoint it starts from."""
     tokenizer = CLIPTokenizer(*(tokenizer_dir / name for name in TOKENIZER_FILES))
     if start is None:
         return new_teacher(preset, tokenizer, seed), None
-    checkpoint = load_checkpoint(start if (start / INFO_FILE).is_file() else start / "result")
+    checkpoint = open_checkpoint(start)
     if checkpoint.networks.unet != preset.unet or checkpoint.tokenizer.vocab != tokenizer.vocab:
         raise InputError(
             f"The checkpoint {start} has another shape or vocabulary than what is trained here.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -52,7 +53,10 @@ def _set(config: Any, path: list[str], value: str, setting: str) -> Any:
     try:
         return replace(config, **{first: _read(getattr(config, first), value)})
     except ValueError as error:
-        raise InputError(f"--set {setting}: {value!r} does not fit {first}.") from error
+        raise InputError(
+            f"--set {setting}: this value does not fit {first}.",
+            "A switch is yes or no, a range LOW:HIGH; `--options` shows the value of each.",
+        ) from error
 
 
 def _read(old: Any, text: str) -> Any:
@@ -64,11 +68,17 @@ def _read(old: Any, text: str) -> Any:
     if isinstance(old, int):
         return int(text)
     if isinstance(old, float):
-        return float(text)
+        return _finite(text)
     if old is None or isinstance(old, tuple):
         low, _, high = text.partition(":")
-        return float(low), float(high)
+        return _finite(low), _finite(high)
     return text
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
 
 
 def _write(value: Any) -> str:

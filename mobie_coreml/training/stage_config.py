@@ -18,10 +18,11 @@ Range = tuple[float, float]
 
 
 def _check_range(name: str, values: Range | None) -> None:
+    low, high = values or (0.0, 0.0)
     _require(
-        values is None or 0 <= values[0] <= values[1] < float("inf"),
-        f"The range of {name} guidance, {values}, makes no sense.",
-        "Give the smallest and the largest scale, for example 2 14.",
+        0 <= low <= high < float("inf"),
+        f"The range of {name} guidance, {low:g}:{high:g}, makes no sense.",
+        "Give the smallest and the largest scale, for example 2:14.",
     )
 
 
@@ -59,20 +60,8 @@ class NoiseTraining:
 
 
 @dataclass(frozen=True)
-class GuidanceTraining:
-    """Stage 3, multimodal guidance distillation."""
-
-    batch: int = 512
-    scales: ScaleTraining = field(default_factory=ScaleTraining)
-    noise: NoiseTraining = field(default_factory=NoiseTraining)
-
-    def __post_init__(self) -> None:
-        _require(self.batch >= 1, "A batch must hold at least one example.")
-
-
-@dataclass(frozen=True)
-class VelocityTraining:
-    """From noise to velocity prediction, before stage 4."""
+class RegressionTraining:
+    """Stage 3 (multimodal guidance distillation), and from noise to velocity prediction before stage 4."""
 
     batch: int = 512
     scales: ScaleTraining = field(default_factory=ScaleTraining)
@@ -164,16 +153,11 @@ class OneStepTraining:
         _require(self.noise in ("fresh", "teacher"), f"There is no noise {self.noise!r}.", "Choose fresh or teacher.")
 
 
-_NANO_SCALES = ScaleTraining(usual=0.3)
-_NANO_NOISE = NoiseTraining(high_noise=2.0, pure=0.5)
-
-GUIDANCE: Mapping[str, GuidanceTraining] = {
-    "mobile": GuidanceTraining(),
-    "nano": GuidanceTraining(batch=24, scales=_NANO_SCALES, noise=_NANO_NOISE),
-}
-VELOCITY: Mapping[str, VelocityTraining] = {
-    "mobile": VelocityTraining(),
-    "nano": VelocityTraining(batch=24, scales=_NANO_SCALES, noise=_NANO_NOISE),
+REGRESSION: Mapping[str, RegressionTraining] = {
+    "mobile": RegressionTraining(),
+    "nano": RegressionTraining(
+        batch=24, scales=ScaleTraining(usual=0.3), noise=NoiseTraining(high_noise=2.0, pure=0.5)
+    ),
 }
 ONE_STEP: Mapping[str, OneStepTraining] = {
     "mobile": OneStepTraining(),
@@ -190,7 +174,7 @@ ONE_STEP: Mapping[str, OneStepTraining] = {
     ),
 }
 
-STAGES: Mapping[str, Mapping[str, Any]] = {"guidance": GUIDANCE, "velocity": VELOCITY, "one-step": ONE_STEP}
+STAGES: Mapping[str, Mapping[str, Any]] = {"guidance": REGRESSION, "velocity": REGRESSION, "one-step": ONE_STEP}
 """Each stage's options by family."""
 
 ABLATIONS: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, Any]]] = {

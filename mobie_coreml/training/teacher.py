@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ from mobie_coreml.models.tokenizer import CLIPTokenizer
 from mobie_coreml.models.unet import MobilePix2PixUNet
 from mobie_coreml.training.attention import fast_attention
 from mobie_coreml.training.config import TeacherTraining
+from mobie_coreml.training.distillation import noisy_latents
 from mobie_coreml.training.latents import PairSet
 from mobie_coreml.training.loop import Batch
 from mobie_coreml.training.photos import Photos, generator
 from mobie_coreml.training.sampling import sample
-from mobie_coreml.training.validation import edited_photos
+from mobie_coreml.training.validation import edited_photos, held_out_psnr
 from mobie_coreml.training.wording import vary_wording
 
 VALIDATION_STEPS = 4
@@ -178,8 +180,7 @@ class TeacherStage:
         tensors = batch.tensors
         edited, timesteps = tensors["edited"], tensors["timesteps"]
         noise = torch.randn(edited.shape, generator=generator).to(edited.device)
-        noisy = self.schedule.add_noise(edited, noise, timesteps)
-        noisy = torch.where(tensors["pure"][:, None, None, None], noise, noisy)
+        noisy = noisy_latents(self.schedule, edited, {**tensors, "noise": noise})
         sample = torch.cat([noisy, tensors["images"]], dim=1)
         with fast_attention(edited.device):
             output = self.network(sample, timesteps, tensors["ids"]).float()
@@ -191,19 +192,10 @@ class TeacherStage:
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Mean PSNR in dB of held-out photographs edited with full guidance 1, against the true edits."""
-        held_out = self._held_out
-        if not held_out.prompts:
-            return {}
         assert isinstance(network, TeacherNetwork)
-        values = []
         device = next(network.parameters()).device
-        for start in range(0, len(held_out.prompts), 8):
-            part = slice(start, start + 8)
-            ids = torch.tensor([self.tokenizer.encode(prompt).ids for prompt in held_out.prompts[part]])
-            edited = self._edit(network, held_out.images[part].to(device), ids.to(device)).cpu()
-            errors = (edited - held_out.edited[part]).square().mean(dim=(1, 2, 3)).clamp_min(1e-12)
-            values.append(-10 * torch.log10(errors))
-        return {"held_out_psnr": float(torch.cat(values).mean())}
+        self.autoencoder.to(device)
+        return held_out_psnr(self._held_out, self.tokenizer, partial(self._edit, network), device)
 
     def export(self, network: nn.Module, folder: Path, info: dict[str, Any]) -> None:
         """Writes a whole checkpoint with fp16 weights."""

@@ -182,10 +182,7 @@ def _fill(
 
     source = usable()
     with (folder / "triples.jsonl").open("w", encoding="utf-8") as lines:
-        for shard in range(1 << 30):
-            rows = list(islice(source, ROWS))
-            if not rows:
-                break
+        for shard, rows in enumerate(iter(lambda: list(islice(source, ROWS)), [])):
             training += len(rows)
             images, edited = (
                 _encode(autoencoder, [getattr(row, kind) for row in rows]) for kind in ("source", "target")

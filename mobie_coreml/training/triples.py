@@ -82,7 +82,7 @@ class TripleFolder:
                 yield Triple(f"{LIST_FILE}:{number}", _opener(source), _opener(target), instruction)
 
     def identity(self) -> str:
-        """The list's digest."""
+        """The list's digest; images that change under their names are not noticed."""
         return f"folder {self._digest}"
 
     def _inside(self, name: Any) -> Path:
@@ -162,12 +162,21 @@ class TripleDataset:
         self.layout, self.columns = found[0]
 
     def __iter__(self) -> Iterator[Triple | str]:
-        for number, row in enumerate(self._rows):
+        for number, row in enumerate(self._whole_rows()):
             source, target, instruction = (row[column] for column in self.columns)
             if not isinstance(instruction, str) or not instruction.strip() or source is None or target is None:
                 yield "not a triple"
                 continue
             yield Triple(f"{self.name}:{number}", _decoder(source), _decoder(target), instruction)
+
+    def _whole_rows(self) -> Iterator[Mapping[str, Any]]:
+        try:
+            yield from self._rows
+        except Exception as error:  # as when it is opened; a stream can also break on its way
+            raise InputError(
+                f"The data set {self.name} cannot be read on: {_first_line(error)}",
+                "Run again, or read fewer with --max-triples.",
+            ) from error
 
     def identity(self) -> str:
         """Name, split and columns; a data set that changes under its name is not noticed."""
@@ -216,8 +225,14 @@ def _open_dataset(name: str, split: str) -> Any:
             return loaded[split] if isinstance(loaded, Mapping) else loaded
         return datasets.load_dataset(name, split=split, streaming=True)
     except Exception as error:  # the library raises a different kind for everything that can be wrong
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"The data set {name} (split {split}) cannot be opened: {first_line}") from error
+        raise InputError(
+            f"The data set {name} (split {split}) cannot be opened: {_first_line(error)}",
+            "Check its name, --split and the network.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _from_members(file: Path, key: str, members: Mapping[str, bytes]) -> Triple | str:

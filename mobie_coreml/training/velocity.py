@@ -9,21 +9,17 @@ noise means (Salimans and Ho 2022, arXiv 2202.00512, appendix D):
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 import torch
-from torch import nn
 
 from mobie_coreml.diffusion.schedule import NoiseSchedule
 from mobie_coreml.errors import InputError
 from mobie_coreml.models.checkpoint import Checkpoint
 from mobie_coreml.models.unet import MobilePix2PixUNet
-from mobie_coreml.training.attention import fast_attention
-from mobie_coreml.training.distillation import Material, frozen, noisy_batch, noisy_latents, scale_inputs
-from mobie_coreml.training.loop import Batch
-from mobie_coreml.training.stage_config import VelocityTraining
+from mobie_coreml.training.distillation import Material, scale_inputs
+from mobie_coreml.training.regression import RegressionStage
+from mobie_coreml.training.stage_config import RegressionTraining
 
 
 def check_teacher(checkpoint: Checkpoint) -> None:
@@ -50,8 +46,8 @@ def velocity_from_epsilon(
     return schedule.velocity(x0, epsilon, timesteps)
 
 
-class VelocityStage:
-    """The student's velocity towards that of the teacher's noise, plain squared error.
+class VelocityStage(RegressionStage):
+    """The student's velocity towards that of the teacher's noise.
 
     Args:
         teacher: Denoiser that predicts noise, with guidance inputs or without; it is frozen.
@@ -61,44 +57,16 @@ class VelocityStage:
     """
 
     name = "velocity"
-    channels_last = False
 
     def __init__(
-        self, teacher: MobilePix2PixUNet, student: MobilePix2PixUNet, material: Material, config: VelocityTraining
+        self, teacher: MobilePix2PixUNet, student: MobilePix2PixUNet, material: Material, config: RegressionTraining
     ) -> None:
-        self.teacher, self.material, self.config = frozen(teacher), material, config
-        self.network: nn.Module = student
-        self.schedule = material.parent.schedule.with_prediction("v_prediction")
-        self._validation = material.validation(self.schedule)
+        super().__init__(teacher, student, material, config, material.parent.schedule.with_prediction("v_prediction"))
 
-    def batch(self, step: int) -> Batch:
-        """Images, edits, prompts, scales, noise."""
-        return noisy_batch(self.material, self.config.noise, self.schedule.num_train_timesteps, step)
-
-    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
-        """Mean squared error of the velocity."""
-        tensors, timesteps = batch.tensors, batch.tensors["timesteps"]
-        noisy = noisy_latents(self.schedule, tensors["edited"], tensors)
-        states = self.material.text_states(tensors["ids"])
-        inputs = (torch.cat([noisy, tensors["images"]], dim=1), timesteps, states, *scale_inputs(self.teacher, tensors))
-        with fast_attention(noisy.device):
-            with torch.no_grad():
-                epsilon = self.teacher.to(noisy.device)(*inputs).float()
-            output = self.network(*inputs).float()
-        target = velocity_from_epsilon(self.schedule, noisy, epsilon, timesteps)
-        error = (output - target).square().mean()
-        return error, {"relative_error": float(error.detach() / target.square().mean())}
-
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """PSNR of edits at the default scales."""
-        assert isinstance(network, MobilePix2PixUNet)
-        return self._validation.figures(network)
-
-    def export(self, network: nn.Module, folder: Path, info: dict[str, Any]) -> None:
-        """Writes a checkpoint that predicts velocity."""
-        assert isinstance(network, MobilePix2PixUNet)
-        self.material.export(network, self.schedule, folder, info)
-
-    def describe(self) -> dict[str, Any]:
-        """Options and data."""
-        return {"training": asdict(self.config), **self.material.describe()}
+    @torch.no_grad()
+    def target(self, noisy: torch.Tensor, tensors: Mapping[str, torch.Tensor], states: torch.Tensor) -> torch.Tensor:
+        """The velocity of the teacher's noise."""
+        teacher, timesteps = self.teacher.to(noisy.device), tensors["timesteps"]
+        sample = torch.cat([noisy, tensors["images"]], dim=1)
+        epsilon = teacher(sample, timesteps, states, *scale_inputs(teacher, tensors)).float()
+        return velocity_from_epsilon(self.schedule, noisy, epsilon, timesteps)

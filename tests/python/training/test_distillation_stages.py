@@ -28,9 +28,9 @@ from mobie_coreml.training.photos import Photos
 from mobie_coreml.training.runs import Progress
 from mobie_coreml.training.stage_config import (
     CriticTraining,
-    GuidanceTraining,
     NoiseTraining,
     OneStepTraining,
+    RegressionTraining,
     ScaleTraining,
 )
 from mobie_coreml.training.state import load_state
@@ -70,7 +70,7 @@ def material(checkpoint: Checkpoint, scales: ScaleTraining | None = None) -> Mat
     return Material(checkpoint, DrawnExamples(), scales or ScaleTraining(), 0, {})
 
 
-def guidance_stage(checkpoint: Checkpoint, config: GuidanceTraining) -> guidance.GuidanceStage:
+def guidance_stage(checkpoint: Checkpoint, config: RegressionTraining) -> guidance.GuidanceStage:
     unet = checkpoint.unet()
     return guidance.GuidanceStage(
         unet, guidance.with_guidance_inputs(unet), material(checkpoint, config.scales), config
@@ -85,7 +85,7 @@ def one_step_stage(checkpoint: Checkpoint, config: OneStepTraining, pool: Path |
 
 
 def test_the_guided_target_is_three_explicit_passes(small: dict[str, Checkpoint]) -> None:
-    stage = guidance_stage(small["plain"], GuidanceTraining(scales=ScaleTraining((2.0, 14.0), (1.0, 3.0))))
+    stage = guidance_stage(small["plain"], RegressionTraining(scales=ScaleTraining((2.0, 14.0), (1.0, 3.0))))
     tensors = stage.batch(0).tensors
     noisy = noisy_latents(stage.schedule, tensors["edited"], tensors)
     states = stage.material.text_states(tensors["ids"])
@@ -104,17 +104,17 @@ def test_the_guided_target_is_three_explicit_passes(small: dict[str, Checkpoint]
 
 
 def test_a_student_at_scales_one_has_nothing_to_learn(small: dict[str, Checkpoint]) -> None:
-    stage = guidance_stage(small["plain"], GuidanceTraining(scales=ScaleTraining((1.0, 1.0), (1.0, 1.0))))
+    stage = guidance_stage(small["plain"], RegressionTraining(scales=ScaleTraining((1.0, 1.0), (1.0, 1.0))))
     loss, _ = stage.loss(stage.batch(1), torch.Generator())
     assert float(loss.detach()) < 1e-10
     loss.backward()
     assert all(one.grad is None for one in stage.teacher.parameters())
-    away = guidance_stage(small["plain"], GuidanceTraining(scales=ScaleTraining((4.0, 4.0), (2.0, 2.0))))
+    away = guidance_stage(small["plain"], RegressionTraining(scales=ScaleTraining((4.0, 4.0), (2.0, 2.0))))
     assert float(away.loss(away.batch(1), torch.Generator())[0].detach()) > 1e-4
 
 
 def test_scales_and_noise_are_drawn_as_asked(small: dict[str, Checkpoint]) -> None:
-    options = GuidanceTraining(
+    options = RegressionTraining(
         scales=ScaleTraining((2.0, 14.0), (1.0, 3.0), usual=0.25), noise=NoiseTraining(high_noise=1.0, pure=0.2)
     )
     stage = guidance_stage(small["plain"], options)
@@ -136,7 +136,7 @@ def test_scales_and_noise_are_drawn_as_asked(small: dict[str, Checkpoint]) -> No
 
 
 def test_pure_noise_is_all_that_is_seen(small: dict[str, Checkpoint]) -> None:
-    stage = guidance_stage(small["plain"], GuidanceTraining(noise=NoiseTraining(pure=1.0)))
+    stage = guidance_stage(small["plain"], RegressionTraining(noise=NoiseTraining(pure=1.0)))
     tensors = stage.batch(0).tensors
     assert torch.equal(noisy_latents(stage.schedule, tensors["edited"], tensors), tensors["noise"])
 
@@ -334,6 +334,8 @@ def test_parents_of_the_wrong_stage_are_refused(
         (train_guidance, asking(data, out, tmp_path), "not a mobie checkpoint"),
         (train_guidance, asking(tmp_path / "absent", out, mobile), "no data at"),
     ]
+    for setting, message in (("teacher_sampler=x", "no sampler"), ("teacher_steps=99", "out of range")):
+        cases.append((train_one_step, asking(data, out, guided, start=str(velocity), settings=(setting,)), message))
     for train, wrong, message in cases:
         with pytest.raises(InputError, match=message):
             train(wrong)

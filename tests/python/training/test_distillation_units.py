@@ -31,8 +31,8 @@ from mobie_coreml.training.stage_config import (
     ONE_STEP,
     STAGE_LOOPS,
     STAGES,
-    GuidanceTraining,
     OneStepTraining,
+    RegressionTraining,
     ScaleTraining,
     ablated,
 )
@@ -221,10 +221,12 @@ def test_settings_reach_every_option() -> None:
         ("width=3", "no option 'width'"),
         ("scales=1", "no option 'scales'"),
         ("scales.text=3", "does not fit text"),
+        ("scales.usual=nan", "does not fit usual"),
+        ("scales.text=1:inf", "does not fit text"),
         ("scales.text=9:2", "range of text guidance"),
         ("scales.usual=2", "between 0 and 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(setting: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        with_settings(GuidanceTraining(scales=ScaleTraining()), [setting])
+        with_settings(RegressionTraining(scales=ScaleTraining()), [setting])

@@ -11,6 +11,7 @@ from torch import nn
 
 from mobie_coreml.errors import InputError, WorkError
 from mobie_coreml.training.config import LoopConfig
+from mobie_coreml.training.interruption import RunStopped
 from mobie_coreml.training.loop import Batch, learning_rate_factor, train
 from mobie_coreml.training.metrics import MetricsLog
 from mobie_coreml.training.state import load_state
@@ -79,7 +80,7 @@ def assert_equal_states(first: dict[str, Any], second: dict[str, Any]) -> None:
 def test_stopped_and_resumed_equals_uninterrupted(tmp_path: Path, precision: str) -> None:
     options = config(precision=precision)
     train(LineStage(), options, tmp_path / "whole", resume=False, force=False)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RunStopped, match=r"after step 7; .*parts is saved"):
         train(LineStage(), options, tmp_path / "parts", resume=False, force=False, report=interrupt_at(7))
     assert load_state(tmp_path / "parts" / "state")["step"] == 7
     result = train(LineStage(), options, tmp_path / "parts", resume=True, force=False)
@@ -110,6 +111,10 @@ def test_a_run_that_exists_is_refused_and_replaced_with_force(tmp_path: Path) ->
     train(LineStage(), config(steps=3), tmp_path / "run", resume=False, force=True)
     steps = [record["step"] for record in MetricsLog(tmp_path / "run" / "metrics.jsonl").read() if "loss" in record]
     assert steps == [1, 2, 3]
+    with pytest.raises(WorkError):
+        train(LineStage(poison=0), config(precision="no"), tmp_path / "run", resume=False, force=True)
+    with pytest.raises(InputError, match="no state to resume"):
+        train(LineStage(), config(precision="no"), tmp_path / "run", resume=True, force=False)
 
 
 def test_a_folder_that_is_no_run_is_refused_even_with_force(tmp_path: Path) -> None:
@@ -148,7 +153,15 @@ def test_learning_rate_rises_then_falls_to_a_hundredth() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"steps": None}, {"steps": 0}, {"minutes": 0.0}, {"minutes": float("nan")}, {"learning_rate": -1.0}]
+    "changes",
+    [
+        {"steps": None},
+        {"steps": 0},
+        {"minutes": 0.0},
+        {"minutes": float("nan")},
+        {"learning_rate": float("inf")},
+        {"learning_rate": -1.0},
+    ],
 )
 def test_options_that_make_no_sense_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError):

@@ -145,6 +145,25 @@ def test_what_cannot_be_read_is_one_error(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert open_triples(str(tmp_path)) is None
 
 
+def test_a_stream_that_breaks_is_one_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, autoencoder: TinyAutoencoder
+) -> None:
+    columns = COLUMNS["MagicBrush"]
+    row = dict(zip(columns, (drawing(0), drawing(1), "edit"), strict=True))
+
+    class Breaking(list[dict[str, Any]]):
+        def __iter__(self) -> Iterator[dict[str, Any]]:
+            yield row
+            raise ConnectionError("the line is down")
+
+    stand_in(monkeypatch, Breaking([row]))
+    triples = open_triples("hub:someone/edits")
+    assert triples is not None
+    with pytest.raises(InputError, match="cannot be read on: the line is down"):
+        cache_triples(tmp_path, triples, autoencoder, SIZE)
+    assert not list(tmp_path.iterdir())
+
+
 def test_broken_entries_are_left_out_and_counted(tmp_path: Path, autoencoder: TinyAutoencoder) -> None:
     fill_folder(tmp_path / "data", 12)
     (tmp_path / "secret.png").write_bytes(encoded(drawing(0)))

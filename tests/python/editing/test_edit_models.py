@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from two_levels import two_level_preset
 
 from mobie_coreml.cli.main import main
 from mobie_coreml.convert.model import convert_model
@@ -15,22 +16,10 @@ from mobie_coreml.editing.images import read_image, write_image
 from mobie_coreml.editing.open_model import open_editor
 from mobie_coreml.errors import InputError
 from mobie_coreml.models.checkpoint import load_checkpoint, new_checkpoint
-from mobie_coreml.models.presets import PRESETS
 
 from .conftest import picture
 
-NANO = PRESETS["nano"]
-NARROW = replace(
-    NANO,
-    frame_size=(64, 48),
-    unet=replace(
-        NANO.unet,
-        block_out_channels=(32, 64),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        num_attention_heads=(1, 2),
-    ),
-)
+NARROW = two_level_preset((64, 48))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["three-pass", "embedded"])

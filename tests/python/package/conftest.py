@@ -7,7 +7,7 @@ import io
 import resource
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -169,22 +169,6 @@ def ct() -> Any:
         import coremltools.optimize.coreml
 
     return coremltools
-
-
-@pytest.fixture
-def full_disk() -> Callable[[int], contextlib.AbstractContextManager[None]]:
-    """A context in which no file can grow over a number of bytes: writes fail as on a full disk."""
-
-    @contextlib.contextmanager
-    def limit(size: int) -> Iterator[None]:
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-    return limit
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from full_disk import full_disk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -238,7 +238,7 @@ def test_the_writer_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
         assert writer.count == 0
 
 
-def test_a_full_disk_leaves_no_file(tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[None]]) -> None:
+def test_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
     with full_disk(1 << 16), pytest.raises(PackageWriteError, match=r"w\.bin cannot be written"):
         writer = BlobWriter(tmp_path / "w.bin")
         writer.add(np.zeros(1 << 16, np.float32))

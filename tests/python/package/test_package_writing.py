@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 from palettization.package import (
     BlobWriter,
@@ -168,9 +168,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("limit", [0, 300, 700, 1000])
-def test_a_full_disk_is_one_clear_error_and_leaves_nothing(
-    tmp_path: Path, program_tools: Any, full_disk: Callable[[int], AbstractContextManager[None]], limit: int
-) -> None:
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path, program_tools: Any, limit: int) -> None:
     spec = program_tools.spec()
     with (
         full_disk(limit),
@@ -184,9 +182,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_keeps_the_package_that_was_there(
-    tiny: Path, full_disk: Callable[[int], AbstractContextManager[None]]
-) -> None:
+def test_a_full_disk_keeps_the_package_that_was_there(tiny: Path) -> None:
     before = package_digest(tiny)
     with Package.open(tiny) as package, full_disk(500), pytest.raises(PackageWriteError):
         write_package(tiny, package.spec, package.blob.path, force=True)

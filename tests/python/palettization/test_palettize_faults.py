@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from full_disk import full_disk
 
 import palettization.palettize as module
 from mobie_coreml.cli.main import main
@@ -36,17 +35,6 @@ Write = Callable[..., Path]
 def source(write_package: Write, weights: dict[str, np.ndarray], tmp_path: Path) -> Path:
     """A package for iOS17 with three convolutions, alone in its folder."""
     return write_package(tmp_path / "in.mlpackage", weights)
-
-
-@contextlib.contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """No file can grow over `size` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def alone(source: Path) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import xml.etree.ElementTree as ElementTree
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from two_levels import two_level_preset
 
 from mobie_coreml.ane.components import COMPONENTS
 from mobie_coreml.cli.main import main
@@ -19,7 +19,6 @@ from mobie_coreml.convert.options import ConvertOptions
 from mobie_coreml.errors import CheckFailed
 from mobie_coreml.manifest import ModelFolder
 from mobie_coreml.models.checkpoint import load_checkpoint
-from mobie_coreml.models.presets import PRESETS
 from mobie_coreml.models.random_checkpoint import new_checkpoint
 from mobie_coreml.parity.uncompressed import uncompressed_weights
 from mobie_coreml.runtime.mil.program import MilProgram
@@ -30,18 +29,7 @@ QUICK = ["--frames", "1", "--steps", "1", "--cases", "2", "--quiet"]
 WEIGHT = "mid_block_resnets_0_conv1_weight"
 
 
-NANO = PRESETS["nano"]
-NARROW = replace(
-    NANO,
-    frame_size=(64, 64),
-    unet=replace(
-        NANO.unet,
-        block_out_channels=(32, 64),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        num_attention_heads=(1, 2),
-    ),
-)
+NARROW = two_level_preset((64, 64))
 
 
 @pytest.fixture(scope="module")

@@ -205,12 +205,13 @@ def to_table(report: ParityReport) -> Table:
     """The worst case of each component as a rich table."""
     from rich.table import Table
 
-    title = "Parity, worst case of each component"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    title = "Parity, worst case of each component, PSNR in dB"
+    # Narrow enough for 80 columns, so that no result is cut off.
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     rows = _rows(report)
     for column in rows[0] if rows else ():
         text = column in ("component", "worst case", "result")
-        table.add_column(column, justify="left" if text else "right", no_wrap=column != "result")
+        table.add_column(column.removesuffix(" dB"), justify="left" if text else "right", no_wrap=column != "result")
     for result, row in zip(report.worst(), rows, strict=True):
         table.add_row(*row.values(), style=None if result.passed else "bold red")
     return table

@@ -3,9 +3,9 @@
     python benchmarks/block_use.py [--checkpoint nano] [--clip CLIP] [--frames 4] [--json]
 
 Runs the denoiser once a frame on noise at the last timestep, the frame's latents and an instruction, then again with
-one residual branch set to zero: what a ResNet block, a self-attention, a cross-attention or a feed-forward network adds
-to what it is given. Prints the energy of the output's change over the output's own, in dB: 0 dB, as large as the output
-itself; below -40 dB, a part that hardly matters.
+one branch set to zero: what a ResNet block, a self-attention, a cross-attention, a feed-forward network or the input
+skip adds to what it is given. Prints the energy of the output's change over the output's own, in dB: 0 dB, as large as
+the output itself; below -40 dB, a part that hardly matters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-BRANCHES = ("conv2", "attn1", "attn2", "ff")
+BRANCHES = ("conv2", "attn1", "attn2", "ff", "input_skip")
 
 
 def changes(checkpoint: str, clip: Path | None, frames: int) -> dict[str, float]:

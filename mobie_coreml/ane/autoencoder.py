@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mobie_coreml.models.autoencoder import LATENT_LIMIT, DecoderTiny, EncoderTiny
+from mobie_coreml.models.autoencoder import DecoderTiny, EncoderTiny
 from mobie_coreml.models.config import AutoencoderConfig
 
 WHITE = 255.0
@@ -26,7 +26,7 @@ class Encoder(nn.Module):
 
     def forward(self, frame: torch.Tensor) -> torch.Tensor:
         """(1, 3, H, W), 0 to 255 -> scaled latents (1, L, H / factor, W / factor)."""
-        latents: torch.Tensor = self.encoder.layers(frame / WHITE)
+        latents: torch.Tensor = self.encoder.encode(frame / WHITE)
         return latents if self.scaling_factor == 1.0 else latents * self.scaling_factor
 
 
@@ -40,6 +40,6 @@ class Decoder(nn.Module):
 
     def forward(self, denoised_latents: torch.Tensor) -> torch.Tensor:
         """Scaled latents (1, L, h, w) -> (1, 3, factor * h, factor * w), clipped to 0..255, not rounded."""
-        squeezed = torch.tanh(denoised_latents / (LATENT_LIMIT * self.scaling_factor)) * LATENT_LIMIT
-        result: torch.Tensor = (self.decoder.layers(squeezed) * WHITE).clamp(0.0, WHITE)
+        latents = denoised_latents if self.scaling_factor == 1.0 else denoised_latents / self.scaling_factor
+        result: torch.Tensor = (self.decoder.decode(latents) * WHITE).clamp(0.0, WHITE)
         return result

@@ -22,7 +22,8 @@ from mobie_coreml.models.embeddings import ScalarEmbedding
 
 
 class Shift(nn.Module):
-    """What one ResNet block adds between its convolutions: projections of the timestep and of both guidance scales."""
+    """What one ResNet block adds between its convolutions, or the input skip's linear map: projections of the timestep
+    (and text) and of both guidance scales."""
 
     def __init__(self, width: int, channels: int, guidance: bool) -> None:
         super().__init__()
@@ -71,6 +72,7 @@ class Conditioner(nn.Module):
         base, width = config.block_out_channels[0], config.time_embed_dim
         guidance = config.guidance_embedding
         self.time_embedding = ScalarEmbedding(base, width)
+        self.text_embedding = ScalarEmbedding(config.cross_attention_dim, width) if config.text_embedding else None
         if guidance:
             self.text_guidance_embedding = ScalarEmbedding(base, width)
             self.image_guidance_embedding = ScalarEmbedding(base, width)
@@ -108,11 +110,14 @@ class Conditioner(nn.Module):
             `shifts` (1, sum of C + 2, 1, 1) and `text_kv` (1, sum of C, 1, 77), packed as `layout` says.
         """
         time = self._embed(self.time_embedding, timestep)
+        if self.text_embedding is not None:
+            time = time + self.text_embedding(text_states.amax(dim=(2, 3)))
+        time = F.silu(time)
         guidance = None
         if text_guidance is not None and image_guidance is not None:
             guidance = (
-                self._embed(self.text_guidance_embedding, text_guidance),
-                self._embed(self.image_guidance_embedding, image_guidance),
+                F.silu(self._embed(self.text_guidance_embedding, text_guidance)),
+                F.silu(self._embed(self.image_guidance_embedding, image_guidance)),
             )
         index = timestep.round().clamp(0.0, float(self.last_timestep)).to(torch.int32)
         pieces = [self.get_submodule(slot.path)(time, guidance) for slot in self.layout.shifts]
@@ -121,11 +126,12 @@ class Conditioner(nn.Module):
         return shifts.reshape(1, -1, 1, 1), torch.cat(projected, dim=1)
 
     def _embed(self, embedding: nn.Module, value: torch.Tensor) -> torch.Tensor:
-        """(1,) -> (1, width): sinusoids, two linear layers, and the SiLU that every projection starts with."""
+        """(1,) -> (1, width): sinusoids and two linear layers."""
         angles = value.reshape(1, 1) * self.frequencies.reshape(1, -1)
         cosine, sine = angles.cos(), angles.sin()
         sinusoids = torch.cat([cosine, sine] if self.flip_sin_to_cos else [sine, cosine], dim=1)
-        return F.silu(embedding(sinusoids))
+        result: torch.Tensor = embedding(sinusoids)
+        return result
 
     def _place(self, slot: Slot, module: nn.Module) -> None:
         """Adds `module` at a dotted path, with plain modules along the way."""

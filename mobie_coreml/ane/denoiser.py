@@ -100,6 +100,23 @@ def _transformer(config: UNetConfig, level: int, form: AttentionForm) -> Transfo
     )
 
 
+def linear_map(sample: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """The map at each position that an input skip adds.
+
+    Args:
+        sample: (1, 2 L, h, w).
+        values: (1, 2 L * L + L, 1, 1): the matrix (L, 2 L) by rows, then the offset.
+
+    Returns:
+        (1, L, h, w).
+    """
+    _, inputs, height, width = sample.shape
+    outputs = values.shape[1] // (inputs + 1)
+    matrix, offset = torch.split(values, [outputs * inputs, outputs], dim=1)
+    mapped = torch.matmul(matrix.reshape(1, 1, outputs, inputs), sample.reshape(1, 1, inputs, height * width))
+    return mapped.reshape(1, outputs, height, width) + offset
+
+
 class Denoiser(nn.Module):
     """Noisy and image latents to the x0 estimate, given what the Conditioner made.
 
@@ -123,6 +140,7 @@ class Denoiser(nn.Module):
         self.up_blocks = nn.ModuleList(UpBlock(config, index, form) for index in range(len(widths)))
         self.conv_norm_out = GroupNorm(config.norm_num_groups, widths[0], config.norm_eps)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
+        self.has_input_skip = config.input_skip
 
     def forward(
         self, image_latents: torch.Tensor, noisy_latents: torch.Tensor, shifts: torch.Tensor, text_kv: torch.Tensor
@@ -143,7 +161,8 @@ class Denoiser(nn.Module):
         each_shift = iter(block_shifts)
         each_text = (KeyValue(key, value) for key, value in zip(pieces[::2], pieces[1::2], strict=True))
 
-        hidden = self.conv_in(torch.cat([noisy_latents, image_latents], dim=1))
+        sample = torch.cat([noisy_latents, image_latents], dim=1)
+        hidden = self.conv_in(sample)
         skips = [hidden]
         for block in self.down_blocks:
             hidden, made = block(hidden, each_shift, each_text)
@@ -152,5 +171,7 @@ class Denoiser(nn.Module):
         for block in self.up_blocks:
             hidden = block(hidden, skips, each_shift, each_text)
         prediction = self.conv_out(F.silu(self.conv_norm_out(hidden)))
+        if self.has_input_skip:
+            prediction = prediction + linear_map(sample, next(each_shift))
         result: torch.Tensor = noisy_latents * x_scale + prediction * out_scale
         return result

@@ -1,7 +1,8 @@
 """How the Conditioner packs its outputs and the Denoiser takes them apart: one order, written down once.
 
-`shifts` holds one shift a channel for every ResNet block, in the order in which the UNet runs them (down, middle, up),
-then x_scale and out_scale. `text_kv` holds, for every cross-attention in the same order, its keys and then its values.
+`shifts` holds one shift a channel for every ResNet block, in the order in which the UNet runs them (down, middle, up);
+then, where the UNet has an input skip, its matrix (L, 2 L) by rows and its offset (L,); then x_scale and out_scale.
+`text_kv` holds, for every cross-attention in the same order, its keys and then its values.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Layout:
     """Order and widths of everything that is packed.
 
     Attributes:
-        shifts: ResNet blocks in running order.
+        shifts: ResNet blocks in running order, and the input skip, if there is one, last.
         attentions: Cross-attentions in running order; each has keys and values of `channels` channels.
     """
 
@@ -33,7 +34,7 @@ class Layout:
 
     @property
     def shift_sizes(self) -> list[int]:
-        """Channels of the pieces of `shifts`: every block's, then 1 for x_scale and 1 for out_scale."""
+        """Channels of the pieces of `shifts`: those of every slot, then 1 for x_scale and 1 for out_scale."""
         return [slot.channels for slot in self.shifts] + [1, 1]
 
     @property
@@ -61,4 +62,6 @@ def conditioning_layout(config: UNetConfig) -> Layout:
     for position, channels in enumerate(reversed(widths)):
         for index in range(config.layers_per_block + 1):
             add(f"up_blocks.{position}", index, channels, config.up_block_types[position] == "CrossAttnUpBlock2D")
+    if config.input_skip:
+        shifts.append(Slot("input_skip", config.out_channels * (config.in_channels + 1)))
     return Layout(tuple(shifts), tuple(attentions))

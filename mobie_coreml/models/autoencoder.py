@@ -1,4 +1,4 @@
-"""The tiny autoencoder: TAESD's layout, with widths and block counts free at every level.
+"""The tiny autoencoder: TAESD's layout, with widths and block counts free at every level and, if wanted, a linear path.
 
 Parameter names are those of diffusers' AutoencoderTiny (`encoder.layers.N`, `decoder.layers.N`), whose networks these
 are where all widths are equal. Layout after TAESD (github.com/madebyollin/taesd): convolutions and residual blocks
@@ -8,6 +8,7 @@ with ReLU, no normalisation, no attention.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from mobie_coreml.models.config import AutoencoderConfig
@@ -53,11 +54,17 @@ class EncoderTiny(nn.Module):
             previous = channels
         layers.append(nn.Conv2d(previous, config.latent_channels, 3, padding=1))
         self.layers = nn.Sequential(*layers)
+        factor = config.factor
+        self.linear = nn.Conv2d(IMAGE_CHANNELS, config.latent_channels, factor, factor) if config.linear_path else None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) in -1..1 -> (B, L, H / factor, W / factor), sides rounded up."""
-        result: torch.Tensor = self.layers(images.add(1).div(2))
-        return result
+        """(B, 3, H, W) in -1..1 -> (B, L, H / factor, W / factor), sides rounded up (multiples with a linear path)."""
+        return self.encode(images.add(1).div(2))
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """`forward` for images in 0..1."""
+        result: torch.Tensor = self.layers(images)
+        return result if self.linear is None else result + self.linear(images)
 
 
 class DecoderTiny(nn.Module):
@@ -75,12 +82,19 @@ class DecoderTiny(nn.Module):
             else:
                 layers.append(nn.Conv2d(channels, IMAGE_CHANNELS, 3, padding=1))
         self.layers = nn.Sequential(*layers)
+        self.factor = config.factor
+        values = IMAGE_CHANNELS * self.factor**2
+        self.linear = nn.Conv2d(config.latent_channels, values, 1) if config.linear_path else None
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         """(B, L, h, w) -> (B, 3, factor * h, factor * w), nominally -1..1 but not clipped."""
+        return self.decode(latents).mul(2).sub(1)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """`forward` with images nominally in 0..1; the linear path takes the latents as they are, not squeezed."""
         squeezed = torch.tanh(latents / LATENT_LIMIT) * LATENT_LIMIT
-        result: torch.Tensor = self.layers(squeezed).mul(2).sub(1)
-        return result
+        result: torch.Tensor = self.layers(squeezed)
+        return result if self.linear is None else result + F.pixel_shuffle(self.linear(latents), self.factor)
 
 
 class TinyAutoencoder(nn.Module):

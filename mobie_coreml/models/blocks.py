@@ -23,18 +23,34 @@ class Conditioning(NamedTuple):
     image_guidance: torch.Tensor | None = None
 
 
-class ResnetBlock2D(nn.Module):
+class Conditioned(nn.Module):
+    """Projects the embeddings to `channels` values an image, by linear layers that are added up."""
+
+    def __init__(self, channels: int, config: UNetConfig) -> None:
+        super().__init__()
+        width = config.time_embed_dim
+        self.time_emb_proj = nn.Linear(width, channels)
+        if config.guidance_embedding:
+            self.text_guidance_emb_proj = _zero_linear(width, channels)
+            self.image_guidance_emb_proj = _zero_linear(width, channels)
+
+    def project(self, conditioning: Conditioning) -> torch.Tensor:
+        """Embeddings -> (B, channels)."""
+        values: torch.Tensor = self.time_emb_proj(conditioning.time)
+        if conditioning.text_guidance is not None and conditioning.image_guidance is not None:
+            values = values + self.text_guidance_emb_proj(conditioning.text_guidance)
+            values = values + self.image_guidance_emb_proj(conditioning.image_guidance)
+        return values
+
+
+class ResnetBlock2D(Conditioned):
     """Norm, SiLU, convolution, twice, around a shortcut; conditioning is added between the two."""
 
     def __init__(self, in_channels: int, out_channels: int, config: UNetConfig) -> None:
-        super().__init__()
-        groups, eps, width = config.norm_num_groups, config.norm_eps, config.time_embed_dim
+        super().__init__(out_channels, config)
+        groups, eps = config.norm_num_groups, config.norm_eps
         self.norm1 = nn.GroupNorm(groups, in_channels, eps=eps)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.time_emb_proj = nn.Linear(width, out_channels)
-        if config.guidance_embedding:
-            self.text_guidance_emb_proj = _zero_linear(width, out_channels)
-            self.image_guidance_emb_proj = _zero_linear(width, out_channels)
         self.norm2 = nn.GroupNorm(groups, out_channels, eps=eps)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
@@ -43,12 +59,30 @@ class ResnetBlock2D(nn.Module):
         """(B, in_channels, h, w) -> (B, out_channels, h, w)."""
         residual = hidden if self.conv_shortcut is None else self.conv_shortcut(hidden)
         hidden = self.conv1(F.silu(self.norm1(hidden)))
-        shift = self.time_emb_proj(conditioning.time)
-        if conditioning.text_guidance is not None and conditioning.image_guidance is not None:
-            shift = shift + self.text_guidance_emb_proj(conditioning.text_guidance)
-            shift = shift + self.image_guidance_emb_proj(conditioning.image_guidance)
+        shift = self.project(conditioning)
         hidden = self.conv2(F.silu(self.norm2(hidden + shift[:, :, None, None])))
         return residual + hidden
+
+
+class InputSkip(Conditioned):
+    """A linear map of the input at each position, its matrix and offset chosen by the conditioning.
+
+    What an edit leaves alone, and changes of brightness and colour, need not pass through the network: they are linear
+    maps of latents, nearly, and so is the share of the noise in what is predicted.
+
+    The projection's values are the matrix, (L, 2 L) by rows, and then the offset, (L,).
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__(config.out_channels * (config.in_channels + 1), config)
+        self.out_channels, self.in_channels = config.out_channels, config.in_channels
+
+    def forward(self, sample: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+        """(B, 2 L, h, w) -> (B, L, h, w)."""
+        values = self.project(conditioning)
+        matrix, offset = torch.split(values, [self.out_channels * self.in_channels, self.out_channels], dim=1)
+        mapped = torch.matmul(matrix.reshape(-1, self.out_channels, self.in_channels), sample.flatten(2))
+        return mapped.reshape(-1, self.out_channels, *sample.shape[2:]) + offset[:, :, None, None]
 
 
 def _zero_linear(in_width: int, out_width: int) -> nn.Linear:

@@ -56,7 +56,10 @@ class UNetConfig:
 
     Channel counts and block lists go from the highest resolution to the lowest for the down path; `up_block_types` goes
     from the lowest to the highest. `num_attention_heads` has one entry a level (of the down path; the up path mirrors
-    it). With `guidance_embedding` the network takes both guidance scales as inputs.
+    it). With `guidance_embedding` the network takes both guidance scales as inputs. Two more options are
+    not Stable Diffusion's: with `text_embedding` the text states, max-pooled over positions, are embedded and added to
+    the timestep's embedding; with `input_skip` a linear map of the input at each position, which the
+    embeddings choose, is added to the output.
     """
 
     in_channels: int = 8
@@ -72,6 +75,8 @@ class UNetConfig:
     flip_sin_to_cos: bool = True
     freq_shift: float = 0.0
     guidance_embedding: bool = False
+    text_embedding: bool = False
+    input_skip: bool = False
 
     def __post_init__(self) -> None:
         levels = len(self.block_out_channels)
@@ -133,6 +138,8 @@ class UNetConfig:
             "freq_shift": self.freq_shift,
             "act_fn": "silu",
             **({"guidance_embedding": True} if self.guidance_embedding else {}),
+            **({"text_embedding": True} if self.text_embedding else {}),
+            **({"input_skip": True} if self.input_skip else {}),
         }
 
     @classmethod
@@ -183,6 +190,8 @@ class UNetConfig:
                 flip_sin_to_cos=bool(config.get("flip_sin_to_cos", True)),
                 freq_shift=float(config.get("freq_shift", 0)),
                 guidance_embedding=bool(config.get("guidance_embedding", False)),
+                text_embedding=bool(config.get("text_embedding", False)),
+                input_skip=bool(config.get("input_skip", False)),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"The UNet config cannot be read: {error!r}.") from error
@@ -278,7 +287,8 @@ class AutoencoderConfig:
     halves (encoder) or every level but the last doubles (decoder) the resolution. Where neighbouring levels differ in
     width, the strided convolution of the encoder and the convolution after upsampling of the decoder change it.
     Latents leave `encode` multiplied by `scaling_factor` and enter `decode` divided by it (1 for TAESD: its latents are
-    already those of the diffusion model).
+    already those of the diffusion model). With `linear_path`, which TAESD does not have, a linear map between each
+    block of `factor` pixels a side and its latents runs beside the layers of both, and its result is added to theirs.
     """
 
     latent_channels: int = 4
@@ -287,6 +297,7 @@ class AutoencoderConfig:
     num_encoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
     num_decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)
     scaling_factor: float = 1.0
+    linear_path: bool = False
 
     def __post_init__(self) -> None:
         for side in ("encoder", "decoder"):
@@ -331,6 +342,7 @@ class AutoencoderConfig:
             "upsample_fn": "nearest",
             "upsampling_scaling_factor": 2,
             "scaling_factor": self.scaling_factor,
+            **({"linear_path": True} if self.linear_path else {}),
         }
 
     @classmethod
@@ -358,6 +370,7 @@ class AutoencoderConfig:
             return cls(
                 latent_channels=int(config.get("latent_channels", default.latent_channels)),
                 scaling_factor=float(config.get("scaling_factor", default.scaling_factor)),
+                linear_path=bool(config.get("linear_path", False)),
                 **{
                     name: tuple(int(item) for item in config.get(name, getattr(default, name)))
                     for name in (

@@ -176,6 +176,15 @@ def import_checkpoint(
     return report
 
 
+def without_top_attention(unet: UNetConfig) -> UNetConfig:
+    """The same shape without self- and cross-attention at the highest resolution, in the down and the up path."""
+    return replace(
+        unet,
+        down_block_types=("DownBlock2D", *unet.down_block_types[1:]),
+        up_block_types=(*unet.up_block_types[:-1], "UpBlock2D"),
+    )
+
+
 def _overlap(first: Path, second: Path) -> bool:
     return first == second or first in second.parents or second in first.parents
 
@@ -183,13 +192,7 @@ def _overlap(first: Path, second: Path) -> bool:
 def _networks(source: Source, autoencoder: AutoencoderConfig, preset_name: str) -> tuple[Networks, UNetConfig]:
     """The networks of the new checkpoint, and the source's own UNet."""
     unet = UNetConfig.from_json(source.unet_config)
-    chosen = unet
-    if preset_name == "mobile":
-        chosen = replace(
-            unet,
-            down_block_types=("DownBlock2D", *unet.down_block_types[1:]),
-            up_block_types=(*unet.up_block_types[:-1], "UpBlock2D"),
-        )
+    chosen = without_top_attention(unet) if preset_name == "mobile" else unet
     return Networks(chosen, autoencoder, TextEncoderConfig.from_json(source.text_encoder_config)), unet
 
 

@@ -69,12 +69,17 @@ def new_checkpoint(
 
     def weights(part: Part) -> Iterable[TensorEntry]:
         shapes = networks.shapes(part)
+        last_weight, last_bias = (
+            [name for name in shapes if name.startswith("decoder.layers.")][-2:] if part == "vae" else ("", "")
+        )
         for name, shape in shapes.items():
             # Images around mid-grey with some contrast, where clipping to 0..255 hides no differences.
             scale, offset = 1.0, 0.0
-            if part == "vae" and name == list(shapes)[-2]:
+            if name == last_weight:
                 scale = 0.25
-            elif part == "vae" and name == list(shapes)[-1]:
+            elif name == "decoder.linear.weight":
+                scale = 0.1
+            elif name == last_bias:
                 offset = 0.5
             yield TensorEntry(name, shape, _drawer(f"{seed}/{part}/{name}", name, shape, scale, offset))
 

@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from mobie_coreml.errors import InputError
-from mobie_coreml.models.blocks import Conditioning, Downsample2D, ResnetBlock2D, Transformer2DModel, Upsample2D
+from mobie_coreml.models.blocks import (
+    Conditioning,
+    Downsample2D,
+    InputSkip,
+    ResnetBlock2D,
+    Transformer2DModel,
+    Upsample2D,
+)
 from mobie_coreml.models.config import UNetConfig
 from mobie_coreml.models.embeddings import ScalarEmbedding, sinusoidal_embedding
 
@@ -118,6 +125,8 @@ class MobilePix2PixUNet(nn.Module):
         widths = config.block_out_channels
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.time_embedding = ScalarEmbedding(widths[0], config.time_embed_dim)
+        if config.text_embedding:
+            self.text_embedding = ScalarEmbedding(config.cross_attention_dim, config.time_embed_dim)
         if config.guidance_embedding:
             self.text_guidance_embedding = ScalarEmbedding(widths[0], config.time_embed_dim)
             self.image_guidance_embedding = ScalarEmbedding(widths[0], config.time_embed_dim)
@@ -126,6 +135,7 @@ class MobilePix2PixUNet(nn.Module):
         self.up_blocks = nn.ModuleList(UpBlock(config, index) for index in range(len(widths)))
         self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], eps=config.norm_eps)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
+        self.input_skip = InputSkip(config) if config.input_skip else None
 
     def forward(
         self,
@@ -150,7 +160,7 @@ class MobilePix2PixUNet(nn.Module):
         Raises:
             InputError: guidance scales are given to a network without guidance inputs, or missing for one with them.
         """
-        conditioning = self.conditioning(timestep, text_guidance, image_guidance)
+        conditioning = self.conditioning(timestep, encoder_hidden_states, text_guidance, image_guidance)
         hidden = self.conv_in(sample)
         skips = [hidden]
         for block in self.down_blocks:
@@ -160,15 +170,20 @@ class MobilePix2PixUNet(nn.Module):
         for block in self.up_blocks:
             hidden = block(hidden, skips, conditioning, encoder_hidden_states)
         result: torch.Tensor = self.conv_out(F.silu(self.conv_norm_out(hidden)))
-        return result
+        return result if self.input_skip is None else result + self.input_skip(sample, conditioning)
 
     def conditioning(
         self,
         timestep: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
         text_guidance: torch.Tensor | None = None,
         image_guidance: torch.Tensor | None = None,
     ) -> Conditioning:
-        """Embeds timestep and guidance scales, each (B,), into what every ResNet block projects and adds.
+        """Embeds timestep and guidance scales into what every ResNet block projects and adds.
+
+        Args:
+            timestep, text_guidance, image_guidance: (B,), as for `forward`.
+            encoder_hidden_states: (B, 77, C_text); looked at where the network embeds text.
 
         Raises:
             InputError: as for `forward`.
@@ -176,18 +191,27 @@ class MobilePix2PixUNet(nn.Module):
         if not self.config.guidance_embedding:
             if text_guidance is not None or image_guidance is not None:
                 raise InputError("This network has no guidance inputs.", "Guide it with three passes instead.")
-            return Conditioning(self._embed(self.time_embedding, timestep))
+            return Conditioning(self._embed_time(timestep, encoder_hidden_states))
         if text_guidance is None or image_guidance is None:
             raise InputError("This network needs text_guidance and image_guidance.")
         return Conditioning(
-            self._embed(self.time_embedding, timestep),
-            self._embed(self.text_guidance_embedding, text_guidance),
-            self._embed(self.image_guidance_embedding, image_guidance),
+            self._embed_time(timestep, encoder_hidden_states),
+            F.silu(self._embed(self.text_guidance_embedding, text_guidance)),
+            F.silu(self._embed(self.image_guidance_embedding, image_guidance)),
         )
+
+    def _embed_time(self, timestep: torch.Tensor, encoder_hidden_states: torch.Tensor) -> torch.Tensor:
+        """(B,), (B, 77, C_text) -> (B, time_embed_dim), SiLU applied."""
+        time = self._embed(self.time_embedding, timestep)
+        if self.config.text_embedding:
+            # The largest value of each channel over all positions: most are padding, in whose mean words would drown.
+            time = time + self.text_embedding(encoder_hidden_states.amax(dim=1))
+        return F.silu(time)
 
     def _embed(self, embedding: ScalarEmbedding, values: torch.Tensor) -> torch.Tensor:
         config = self.config
         angles = sinusoidal_embedding(
             values, config.block_out_channels[0], flip_sin_to_cos=config.flip_sin_to_cos, freq_shift=config.freq_shift
         )
-        return F.silu(embedding(angles.to(self.conv_in.weight.dtype)))
+        result: torch.Tensor = embedding(angles.to(self.conv_in.weight.dtype))
+        return result

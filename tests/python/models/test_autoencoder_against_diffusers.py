@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderTiny
 from torch import nn
 
@@ -47,6 +48,23 @@ def test_latents_are_scaled_on_the_way_out_and_back_on_the_way_in(
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert torch.equal(scaled.encode(images), plain.encode(images) * 0.25)
     assert torch.allclose(scaled(images), plain(images))
+
+
+def test_a_linear_path_adds_a_map_of_blocks(randomise: Callable[[nn.Module], nn.Module]) -> None:
+    config = replace(CONFIGS["narrow"], linear_path=True)
+    assert AutoencoderConfig.from_json(config.to_json()) == config
+    assert AutoencoderConfig.from_json(CONFIGS["narrow"].to_json()) == CONFIGS["narrow"]
+    both = randomise(TinyAutoencoder(config))
+    layers = TinyAutoencoder(CONFIGS["narrow"]).eval().requires_grad_(False)
+    layers.load_state_dict(both.state_dict(), strict=False)
+    images = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    latents = both.encode(images)
+    blocks = F.pixel_unshuffle(images.add(1).div(2), 8)
+    encode, decode = both.get_submodule("encoder.linear"), both.get_submodule("decoder.linear")
+    mapped = F.conv2d(blocks, encode.weight.flatten(1)[:, :, None, None], encode.bias)
+    assert torch.allclose(latents, layers.encode(images) + mapped, atol=1e-5)
+    added = 2 * F.pixel_shuffle(decode(latents), 8)
+    assert torch.allclose(both.decode(latents), layers.decode(latents) + added, atol=1e-5)
 
 
 def test_nano_latents_match_its_unet() -> None:

@@ -341,7 +341,7 @@ BREAKAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "not a whole safetensors file",
     ),
     "another shape": (
-        lambda path: edit_json(path / "unet" / "config.json", lambda config: config.update(layers_per_block=2)),
+        lambda path: edit_json(path / "unet" / "config.json", lambda config: config.update(layers_per_block=3)),
         r"do not fit their config: \d+ missing: ",
     ),
     "smaller vocabulary": (

@@ -9,6 +9,7 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 
 from mobie_coreml.errors import InputError
+from mobie_coreml.models.config import UNetConfig
 from mobie_coreml.models.presets import PRESETS, Preset, narrowed
 from mobie_coreml.models.unet import MobilePix2PixUNet
 
@@ -18,9 +19,9 @@ SIZES = [(64, 48), (60, 60), (48, 64)]
 
 
 def checked_preset(name: str) -> Preset:
-    """`nano` as it is, the big ones narrowed; `base` with one head at the top, where attention costs most."""
+    """`nano` without what diffusers lacks, the others narrowed; `base` with one head at the costly top."""
     if name == "nano":
-        return PRESETS[name]
+        return replace(PRESETS[name], unet=replace(PRESETS[name].unet, text_embedding=False, input_skip=False))
     small = narrowed(name)
     return replace(small, unet=replace(small.unet, num_attention_heads=(1, 2, 3, 3))) if name == "base" else small
 
@@ -81,12 +82,46 @@ def test_mobile_has_no_attention_at_the_highest_resolution() -> None:
     assert not mobile.state_dict().keys() - base.state_dict().keys()
 
 
-def test_nano_has_five_to_eleven_million_parameters_and_two_levels_of_attention() -> None:
+def test_an_input_skip_adds_a_linear_map_that_the_embeddings_choose(
+    randomise: Callable[[nn.Module], nn.Module],
+) -> None:
+    config = narrowed("nano").unet
+    assert config.input_skip
+    assert UNetConfig.from_json(config.to_json()) == config
+    with_skip = randomise(MobilePix2PixUNet(config))
+    without = MobilePix2PixUNet(replace(config, input_skip=False)).eval().requires_grad_(False)
+    left = without.load_state_dict(with_skip.state_dict(), strict=False)
+    assert not left.missing_keys
+    assert sorted(left.unexpected_keys) == ["input_skip.time_emb_proj.bias", "input_skip.time_emb_proj.weight"]
+    sample, timestep, text = inputs(narrowed("nano"), 2, 12, 8)
+    values = with_skip.get_submodule("input_skip.time_emb_proj")(with_skip.conditioning(timestep, text).time)
+    matrix, offset = values[:, : 16 * 32].view(2, 16, 32), values[:, 16 * 32 :]
+    mapped = torch.einsum("boi,bihw->bohw", matrix, sample) + offset[:, :, None, None]
+    assert torch.allclose(with_skip(sample, timestep, text), without(sample, timestep, text) + mapped, atol=1e-4)
+
+
+def test_text_is_embedded_wherever_it_stands_and_added_to_the_timestep(
+    randomise: Callable[[nn.Module], nn.Module],
+) -> None:
+    config = narrowed("nano").unet
+    assert config.text_embedding
+    unet = randomise(MobilePix2PixUNet(config))
+    _, timestep, text = inputs(narrowed("nano"), 2, 12, 8)
+    embedded = unet.conditioning(timestep, text).time
+    assert torch.equal(embedded, unet.conditioning(timestep, text.flip(1)).time)
+    louder = text.clone()
+    louder[:, 40] += 9
+    assert not torch.allclose(embedded, unet.conditioning(timestep, louder).time)
+    plain = randomise(MobilePix2PixUNet(replace(config, text_embedding=False)))
+    assert torch.equal(plain.conditioning(timestep, text).time, plain.conditioning(timestep, louder).time)
+
+
+def test_nano_has_five_to_eleven_million_parameters_and_attention_at_its_lower_level_alone() -> None:
     with torch.device("meta"):
         nano = MobilePix2PixUNet(PRESETS["nano"].unet)
     assert 5e6 <= sum(parameter.numel() for parameter in nano.parameters()) <= 11e6
     assert PRESETS["nano"].frame_size == (256, 192)
-    assert not any(name.startswith(("down_blocks.0.att", "up_blocks.2.att")) for name in nano.state_dict())
+    assert not any(name.startswith(("down_blocks.0.att", "up_blocks.1.att")) for name in nano.state_dict())
 
 
 @pytest.mark.parametrize("name", ["base", "mobile", "nano"])

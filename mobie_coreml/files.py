@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -108,6 +109,19 @@ def atomic_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     finally:
         if replaced is not None and path.exists():
             shutil.rmtree(replaced, ignore_errors=True)
+
+
+def recover_folder(path: Path) -> None:
+    """Undoes what an `atomic_folder` left that was killed: a folder moved aside comes back, unfinished ones go.
+
+    Nothing else may be writing `path` at the time.
+    """
+    beside = f".{glob.escape(path.name[:16])}-"
+    if not path.exists():
+        for aside in sorted(path.parent.glob(f"{beside}old-*/was"))[:1]:
+            aside.replace(path)
+    for left in path.parent.glob(f"{beside}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def read_json_object(path: Path, hint: str = "") -> dict[str, Any]:

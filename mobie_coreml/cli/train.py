@@ -1,9 +1,8 @@
-"""`mobie train autoencoder` and `mobie train teacher`: nano from a folder of photographs alone."""
+"""`mobie train`: the group of commands, and the autoencoder's."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -24,11 +23,9 @@ from mobie_coreml.cli.train_options import (
     Steps,
     Threads,
     chosen_loop,
+    command_line,
 )
 from mobie_coreml.cli.train_view import TrainingBars, print_result
-
-if TYPE_CHECKING:
-    from mobie_coreml.training.config import PhotoConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +34,6 @@ def register(app: typer.Typer) -> None:
 
     group = typer.Typer(no_args_is_help=True, help="Train the nano model from photographs, and distil any to one step.")
     group.command("autoencoder")(autoencoder)
-    group.command("teacher")(teacher)
     train_stages.add_commands(group)
     app.add_typer(group, name="train")
 
@@ -67,7 +63,7 @@ def autoencoder(
     """Train the tiny autoencoder that turns frames into latents and back."""
     from dataclasses import replace
 
-    from mobie_coreml.training.config import LOOPS, AutoencoderTraining
+    from mobie_coreml.training.config import LOOPS, AutoencoderTraining, PhotoConfig
     from mobie_coreml.training.runs import train_autoencoder
 
     config = replace(AutoencoderTraining(), decoder_only=decoder_only)
@@ -81,60 +77,12 @@ def autoencoder(
             photos,
             out,
             loop,
-            photo_config=_photo_config(held_out_every),
+            photo_config=PhotoConfig(held_out_every=held_out_every),
             config=config,
             start=start,
+            command=command_line(),
             resume=resume,
             force=force,
             progress=bars.progress,
         )
     print_result(result, json)
-
-
-def teacher(
-    photos: Photos,
-    out: Out,
-    autoencoder: Annotated[
-        Path, typer.Option("--autoencoder", help="Run of `mobie train autoencoder`, its folder, or a checkpoint.")
-    ],
-    steps: Steps = None,
-    minutes: Minutes = None,
-    learning_rate: Rate = None,
-    seed: Seed = 0,
-    held_out_every: HeldOut = 20,
-    threads: Threads = 0,
-    precision: Precision = "bf16",
-    save_minutes: SaveMinutes = 3.0,
-    accumulate: Accumulate = 1,
-    start: Start = None,
-    resume: Resume = False,
-    force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Train the denoiser and its text encoder on instruction edits computed from the photographs."""
-    from mobie_coreml.training.config import LOOPS
-    from mobie_coreml.training.runs import train_teacher
-
-    loop = chosen_loop(
-        LOOPS["teacher"], steps, minutes, learning_rate, seed, threads, precision, save_minutes, accumulate
-    )
-    with TrainingBars(quiet) as bars:
-        result = train_teacher(
-            photos,
-            out,
-            autoencoder,
-            loop,
-            photo_config=_photo_config(held_out_every),
-            start=start,
-            resume=resume,
-            force=force,
-            progress=bars.progress,
-        )
-    print_result(result, json)
-
-
-def _photo_config(held_out_every: int) -> PhotoConfig:
-    from mobie_coreml.training.config import PhotoConfig
-
-    return PhotoConfig(held_out_every=held_out_every)

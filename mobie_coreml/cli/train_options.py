@@ -58,3 +58,12 @@ def chosen_loop(
         save_minutes=save_minutes,
         accumulate=accumulate,
     )
+
+
+def command_line() -> str:
+    """What was typed, with paths shortened to their last part: a checkpoint says nothing about the machine."""
+    import shlex
+    import sys
+
+    words = [Path(word).name if "/" in word and not word.startswith("hub:") else word for word in sys.argv[1:]]
+    return shlex.join(["mobie", *words])

@@ -1,11 +1,10 @@
-"""`mobie train guidance`, `velocity` and `one-step`: the stages after the teacher."""
+"""`mobie train teacher`, `guidance`, `velocity` and `one-step`: the stages of denoisers."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,12 +24,16 @@ from mobie_coreml.cli.train_options import (
     Steps,
     Threads,
     chosen_loop,
+    command_line,
 )
 
 if TYPE_CHECKING:
     from mobie_coreml.training.config import LoopConfig
 
 COMMANDS = {
+    "teacher": (
+        "Stages 1 and 2: a teacher from nothing (nano), or from another one, such as mobile from an imported base."
+    ),
     "guidance": "Stage 3: both guidance scales become inputs, and three passes become one.",
     "velocity": (
         "From noise to velocity prediction, which stage 4 starts from; nano predicts velocity from the beginning."
@@ -66,19 +69,26 @@ def _show_options(context: typer.Context, wanted: bool) -> None:
     """Prints the options of a stage with the values of each family, and ends."""
     if not wanted:
         return
+    from mobie_coreml.training.config import TeacherTraining
     from mobie_coreml.training.settings import setting_values
     from mobie_coreml.training.stage_config import ABLATIONS, STAGES
 
     stage = str(context.command.name)
-    columns = {family: setting_values(config) for family, config in STAGES[stage].items()}
-    typer.echo(f"{'option':26} " + " ".join(f"{family:>14}" for family in columns))
-    for name in next(iter(columns.values())):
-        typer.echo(f"{name:26} " + " ".join(f"{values[name]:>14}" for values in columns.values()))
+    _print_options({family: setting_values(config) for family, config in STAGES[stage].items()})
+    if stage == "teacher":
+        typer.echo("\nfrom nothing, on photographs")
+        _print_options({"nano": setting_values(TeacherTraining())})
     if stage == "one-step":
         typer.echo("\nablations")
         for name, (meaning, *_) in ABLATIONS.items():
             typer.echo(f"{name:26} {meaning}")
     raise typer.Exit
+
+
+def _print_options(columns: dict[str, dict[str, str]]) -> None:
+    typer.echo(f"{'option':26} " + " ".join(f"{family:>14}" for family in columns))
+    for name in next(iter(columns.values())):
+        typer.echo(f"{name:26} " + " ".join(f"{values[name]:>14}" for values in columns.values()))
 
 
 Options = Annotated[
@@ -90,7 +100,52 @@ Options = Annotated[
 def add_commands(group: typer.Typer) -> None:
     """Adds this module's commands to `mobie train`."""
     for name, meaning in COMMANDS.items():
-        group.command(name, help=meaning)(train_stage if name == "one-step" else _without(train_stage, "ablation"))
+        commands: dict[str, Callable[..., None]] = {"teacher": train_teacher, "one-step": train_stage}
+        group.command(name, help=meaning)(commands.get(name) or _without(train_stage, "ablation"))
+
+
+def train_teacher(
+    context: typer.Context,
+    data: Data,
+    out: Out,
+    teacher: Annotated[
+        str | None, typer.Option("--teacher", help="Checkpoint whose weights to start from; nothing, if left out.")
+    ] = None,
+    autoencoder: Annotated[
+        str | None,
+        typer.Option("--autoencoder", help="Run of `mobie train autoencoder`, its folder, or a checkpoint."),
+    ] = None,
+    feature_distillation: Annotated[
+        bool, typer.Option("--feature-distillation", help="Learn from the features of --teacher too.")
+    ] = False,
+    steps: Steps = None,
+    minutes: Minutes = None,
+    batch: BatchSize = None,
+    accumulate: Accumulate = 1,
+    learning_rate: Rate = None,
+    settings: Settings = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="What to make of --teacher; mobile of base by default.")
+    ] = None,
+    seed: Seed = 0,
+    held_out_every: HeldOut = 20,
+    split: Split = "train",
+    max_triples: MaxTriples = None,
+    crops: Crops = None,
+    threads: Threads = 0,
+    precision: Precision = "bf16",
+    save_minutes: SaveMinutes = 3.0,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Take the weights from this one of the same shape instead.")
+    ] = None,
+    resume: Resume = False,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    options: Options = False,
+) -> None:
+    """Trains a teacher."""
+    _run("teacher", locals())
 
 
 def train_stage(
@@ -143,8 +198,7 @@ def _run(stage: str, given: dict[str, Any]) -> None:
     from mobie_coreml.cli.train_view import TrainingBars, print_result
     from mobie_coreml.training.config import PhotoConfig
     from mobie_coreml.training.distillation_runs import Request, train_guidance, train_one_step, train_velocity
-
-    train = {"guidance": train_guidance, "velocity": train_velocity, "one-step": train_one_step}[stage]
+    from mobie_coreml.training.teacher_runs import TeacherRequest, train_any_teacher
 
     def loop(usual: LoopConfig) -> LoopConfig:
         names = ("steps", "minutes", "learning_rate", "seed", "threads", "precision", "save_minutes", "accumulate")
@@ -154,33 +208,21 @@ def _run(stage: str, given: dict[str, Any]) -> None:
     if given["batch"] is not None:
         settings.append(f"batch={given['batch']}")
     with TrainingBars(given["quiet"]) as bars:
-        result = train(
-            Request(
-                data=given["data"],
-                out=given["out"],
-                teacher=given["teacher"],
-                start=given["start"],
-                preset=given["preset"],
-                loop=loop,
-                settings=settings,
-                ablations=given["ablation"] or (),
-                photo_config=PhotoConfig(held_out_every=given["held_out_every"]),
-                split=given["split"],
-                most=given["max_triples"],
-                crops=given["crops"],
-                command=_command_line(),
-                resume=given["resume"],
-                force=given["force"],
-                progress=bars.progress,
+        asked: dict[str, Any] = {
+            **{name: given[name] for name in ("data", "out", "start", "preset", "split", "crops", "resume", "force")},
+            "teacher": given["teacher"] or "",
+            "loop": loop,
+            "settings": settings,
+            "photo_config": PhotoConfig(held_out_every=given["held_out_every"]),
+            "most": given["max_triples"],
+            "command": command_line(),
+            "progress": bars.progress,
+        }
+        if stage == "teacher":
+            result = train_any_teacher(
+                TeacherRequest(**asked, autoencoder=given["autoencoder"], distill=given["feature_distillation"])
             )
-        )
+        else:
+            train = {"guidance": train_guidance, "velocity": train_velocity, "one-step": train_one_step}[stage]
+            result = train(Request(**asked, ablations=given["ablation"] or ()))
     print_result(result, given["json"])
-
-
-def _command_line() -> str:
-    """What was typed, with paths shortened to their last part: a checkpoint says nothing about the machine."""
-    import shlex
-    import sys
-
-    words = [Path(word).name if "/" in word and not word.startswith("hub:") else word for word in sys.argv[1:]]
-    return shlex.join(["mobie", *words])

@@ -30,7 +30,7 @@ def print_result(result: RunResult, as_json: bool) -> None:
         return
     figures = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in result.figures.items())
     typer.echo(f"Trained {result.steps} steps in {result.seconds / 60:.1f} minutes: {figures or 'nothing held out'}.")
-    typer.echo(f"Weights are in {result.folder / 'result'}, the curve in {result.folder / 'curve.png'}.")
+    typer.echo(f"Weights and card are in {result.folder / 'result'}, the curve in {result.folder / 'curve.png'}.")
 
 
 class TrainingBars:

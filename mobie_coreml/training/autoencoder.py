@@ -27,6 +27,9 @@ from mobie_coreml.training.loop import Batch
 from mobie_coreml.training.photos import Photos, Pixels, center_crop, generator, random_crop, recolor
 from mobie_coreml.training.validation import stack
 
+LINEAR_START_BATCHES = 40
+"""Batches of crops that linear paths start from."""
+
 
 class RunningNorm(nn.BatchNorm2d):
     """Batch normalisation without scale and shift that always normalises by its running statistics.
@@ -71,13 +74,18 @@ class NormalizedAutoencoder(nn.Module):
         super().__init__()
         self.autoencoder = TinyAutoencoder(config)
         self.norm = RunningNorm(config.latent_channels)
-        self.decoder_only = decoder_only
+        self.fixed_norm = decoder_only or config.linear_path
         self.autoencoder.encoder.requires_grad_(not decoder_only)
+        for linear in (self.autoencoder.encoder.linear, self.autoencoder.decoder.linear):
+            if linear is not None:
+                # At the best linear map already, and a rate that suits the layers would shake it off.
+                linear.requires_grad_(False)
 
     def train(self, mode: bool = True) -> NormalizedAutoencoder:
-        """As for any module, but the norm's statistics stay where the encoder does."""
+        """As for any module, but the norm's statistics stay where the encoder does, or where a linear path that starts
+        with latents of unit variance makes them needless: what they wander by, the decoder cannot follow."""
         super().train(mode)
-        self.norm.train(mode and not self.decoder_only)
+        self.norm.train(mode and not self.fixed_norm)
         return self
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -102,6 +110,42 @@ def fold_normalization(network: NormalizedAutoencoder) -> TinyAutoencoder:
     last.bias.copy_((last.bias.double() - mean / folded.config.scaling_factor) * scale)
     last.weight.copy_(last.weight.double() * scale[:, None, None, None])
     return folded
+
+
+@torch.no_grad()
+def start_linear(autoencoder: TinyAutoencoder, images: torch.Tensor) -> None:
+    """Sets the linear paths to the principal components of blocks of pixels, and what the layers add to zero.
+
+    The best linear map of blocks to as many numbers and back (Eckart and Young 1936) is what training starts from; the
+    latents have unit variance, the first component first.
+
+    Args:
+        autoencoder: With linear paths.
+        images: (B, 3, H, W) in 0..1, examples; H and W multiples of the factor.
+    """
+    encode, decode, factor = autoencoder.encoder.linear, autoencoder.decoder.linear, autoencoder.config.factor
+    assert encode is not None
+    assert decode is not None
+    assert encode.bias is not None
+    assert decode.bias is not None
+    # Blocks as `pixel_shuffle` lays them out: channel, row, column.
+    blocks = F.pixel_unshuffle(images.double(), factor).permute(0, 2, 3, 1).flatten(0, 2)
+    mean = blocks.mean(dim=0)
+    variances, vectors = torch.linalg.eigh((blocks - mean).T @ (blocks - mean) / len(blocks))
+    count = autoencoder.config.latent_channels
+    components = vectors[:, -count:].flip(1).T
+    deviations = variances[-count:].flip(0).clamp_min(1e-8).sqrt()[:, None]
+    scaling = autoencoder.config.scaling_factor
+    encode.weight.copy_((components / (deviations * scaling)).view_as(encode.weight))
+    encode.bias.copy_(-(components / (deviations * scaling)) @ mean)
+    decode.weight.copy_((components * deviations * scaling).T[:, :, None, None])
+    decode.bias.copy_(mean)
+    for layers in (autoencoder.encoder.layers, autoencoder.decoder.layers):
+        last = layers[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        last.weight.zero_()
+        last.bias.zero_()
 
 
 def reconstruction_loss(output: torch.Tensor, target: torch.Tensor, weights: ReconstructionWeights) -> torch.Tensor:
@@ -145,7 +189,11 @@ class AutoencoderStage:
     ) -> None:
         self.photos, self.photo_config, self.config, self.seed = photos, photo_config, config, seed
         torch.manual_seed(seed)
-        self.network: nn.Module = NormalizedAutoencoder(model, decoder_only=config.decoder_only)
+        network = NormalizedAutoencoder(model, decoder_only=config.decoder_only)
+        self.network: nn.Module = network
+        if model.linear_path:
+            examples = [self.batch(step).tensors["images"] for step in range(LINEAR_START_BATCHES)]
+            start_linear(network.autoencoder, torch.cat(examples))
         self._validation = stack([center_crop(photo, validation_size) for photo in photos.held_out[:24]])
 
     def start_from(self, autoencoder: TinyAutoencoder) -> None:

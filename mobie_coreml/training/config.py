@@ -85,7 +85,7 @@ class ReconstructionWeights:
     """Weights of the terms of the reconstruction loss, images in 0..1; see `autoencoder.py`."""
 
     absolute: float = 1.0
-    squared: float = 4.0
+    squared: float = 10.0
     gradient: float = 1.0
     chroma: float = 2.0
     averages: float = 1.0
@@ -105,7 +105,7 @@ class AutoencoderTraining:
     crop: int = 128
     edited: float = 1 / 3
     recolored: float = 0.15
-    latent_noise: float = 0.08
+    latent_noise: float = 0.04
     moment_penalty: float = 0.01
     decoder_only: bool = False
     weights: ReconstructionWeights = field(default_factory=ReconstructionWeights)
@@ -146,8 +146,8 @@ class TeacherTraining:
     """
 
     crop_sets: tuple[CropSet, ...] = (
-        CropSet((128, 128), crops=8000, batch=32, share=0.6),
-        CropSet((256, 192), crops=2000, batch=10, share=0.4),
+        CropSet((128, 128), crops=8000, batch=20, share=0.6),
+        CropSet((256, 192), crops=2000, batch=7, share=0.4),
     )
     edits: int = 3
     full_strength: float = 0.7
@@ -176,7 +176,7 @@ class TeacherTraining:
 
 
 LOOPS: dict[str, LoopConfig] = {
-    "autoencoder": LoopConfig(minutes=45, learning_rate=1.5e-3),
-    "teacher": LoopConfig(minutes=60, learning_rate=1e-3, warmup_steps=200, validate_every=400),
+    "autoencoder": LoopConfig(minutes=45, learning_rate=8e-4, warmup_steps=300),
+    "teacher": LoopConfig(minutes=60, learning_rate=8e-4, warmup_steps=100, validate_every=500),
 }
 """Length and rate of each stage, about as the embedded checkpoint was trained on 2 cores."""

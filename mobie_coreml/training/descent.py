@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mobie_coreml.training.processes import Processes
+from mobie_coreml.training.sharding import split_like, whole
 
 Loss = Callable[[], tuple[torch.Tensor, dict[str, float]]]
 """Computes one batch's loss and other figures to log."""
@@ -41,8 +42,9 @@ class Descent:
         betas: tuple[float, float],
         weight_decay: float,
         clip: float,
+        is_split: bool = False,
     ) -> None:
-        self.network, self.processes = network, processes
+        self.network, self.processes, self.is_split = network, processes, is_split
         self.learning_rate, self.clip = learning_rate, clip
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(network, weight_decay), lr=learning_rate, betas=betas, fused=True
@@ -61,8 +63,10 @@ class Descent:
             for name, figure in figures.items():
                 sums[name] = sums.get(name, 0.0) + figure / len(losses)
         parameters = [item for item in self.network.parameters() if item.requires_grad]
-        self.processes.average_gradients(parameters)
-        norm = float(nn.utils.clip_grad_norm_(parameters, self.clip))
+        if not self.is_split:
+            # The gradients of a split network are averaged while they are computed.
+            self.processes.average_gradients(parameters)
+        norm = float(whole(nn.utils.clip_grad_norm_(parameters, self.clip), keep=True))
         means = self.processes.mean({"loss": total, **sums})
         return Slope(means.pop("loss"), norm, means)
 
@@ -80,7 +84,8 @@ class Descent:
         for parameter, moments in self.optimizer.state.items():
             for name, moment in moments.items():
                 if moment.shape == parameter.shape:
-                    moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moment)
+                    part = split_like(moment, parameter)
+                    moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(part)
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

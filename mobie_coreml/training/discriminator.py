@@ -28,7 +28,7 @@ def down_features(
 ) -> list[torch.Tensor]:
     """What each level of the down path ends with before it is halved, highest resolution first: (B, C, h, w) each;
     arguments as of the UNet."""
-    conditioning = unet.conditioning(timesteps, *scales)
+    conditioning = unet.conditioning(timesteps, states, *scales)
     hidden = unet.conv_in(sample)
     features = []
     for block in unet.down_blocks:

@@ -16,12 +16,14 @@ from mobie_coreml.diffusion.guidance import GuidanceRange
 from mobie_coreml.diffusion.samplers import SamplerMethod
 from mobie_coreml.diffusion.schedule import NoiseSchedule
 from mobie_coreml.errors import InputError
+from mobie_coreml.models.autoencoder import TinyAutoencoder
 from mobie_coreml.models.checkpoint import Checkpoint, save_checkpoint
+from mobie_coreml.models.text_encoder import CLIPTextEncoder
 from mobie_coreml.models.unet import MobilePix2PixUNet
 from mobie_coreml.training.examples import Example, Examples, choose_size
 from mobie_coreml.training.loop import Batch
 from mobie_coreml.training.photos import generator
-from mobie_coreml.training.stage_config import NoiseTraining, OneStepTraining, Range, RegressionTraining, ScaleTraining
+from mobie_coreml.training.stage_config import NoiseTraining, Range, ScaleTraining, StageTraining
 from mobie_coreml.training.text_states import TextStates
 from mobie_coreml.training.validation import Validation
 
@@ -48,6 +50,9 @@ class Material:
         scales: How guidance scales are drawn.
         seed: Of all examples.
         provenance: What the result says of its making, beside what the loop knows.
+        autoencoder: Taken instead of the parent's.
+        preset: What the result is called, the parent's by default.
+        text_encoder: Frozen here; the parent's by default.
     """
 
     def __init__(
@@ -57,13 +62,18 @@ class Material:
         scales: ScaleTraining,
         seed: int,
         provenance: Mapping[str, Any],
+        *,
+        autoencoder: TinyAutoencoder | None = None,
+        preset: str | None = None,
+        text_encoder: CLIPTextEncoder | None = None,
     ) -> None:
         self.parent, self.examples, self.scales, self.seed = parent, examples, scales, seed
+        self.preset = preset or parent.preset
         self.provenance = dict(provenance)
         self.text_range = guidance_range(parent, "text", scales.text)
         self.image_range = guidance_range(parent, "image", scales.image)
-        self.autoencoder = parent.autoencoder().requires_grad_(False)
-        self.text_states = TextStates(parent.text_encoder(), parent.tokenizer)
+        self.autoencoder = (autoencoder or parent.autoencoder()).requires_grad_(False)
+        self.text_states = TextStates(text_encoder or parent.text_encoder(), parent.tokenizer)
 
     def conditions(self, size: int, rng: np.random.Generator) -> Conditions:
         """An example of a size and its guidance scales, drawn by `rng`."""
@@ -81,6 +91,7 @@ class Material:
         folder: Path,
         info: Mapping[str, Any],
         sampling: tuple[SamplerMethod, int] | None = None,
+        text_encoder: CLIPTextEncoder | None = None,
     ) -> None:
         """Writes a whole checkpoint with fp16 weights: `unet` with the parent's other parts.
 
@@ -90,6 +101,7 @@ class Material:
             folder: Where to; replaced.
             info: What the loop knows of the run.
             sampling: Sampler and steps, the parent's by default.
+            text_encoder: The parent's by default.
         """
         parent = self.parent.info
         method, steps = sampling or (parent["sampling"]["method"], parent["sampling"]["steps"])
@@ -98,11 +110,12 @@ class Material:
             folder,
             unet=unet,
             autoencoder=self.autoencoder,
-            text_encoder=self.text_states.encoder,
+            text_encoder=text_encoder or self.text_states.encoder,
             tokenizer_dir=self.parent.path / "tokenizer",
             schedule=schedule,
             info={
                 **parent,
+                "preset": self.preset,
                 "guidance": {
                     "embedded": unet.config.guidance_embedding,
                     **{
@@ -141,7 +154,7 @@ class Material:
     def describe(self) -> dict[str, Any]:
         """What a resumed run must be given again."""
         return {
-            "preset": self.parent.preset,
+            "preset": self.preset,
             "parent_sha256": self.parent.digest,
             "started_from": self.provenance.get("started_from"),
             "data": self.examples.describe(),
@@ -160,16 +173,18 @@ class DistillationStage:
     """
 
     channels_last = False
+    splits = True
 
     def __init__(
         self,
         student: MobilePix2PixUNet,
         material: Material,
-        config: RegressionTraining | OneStepTraining,
+        config: StageTraining,
         schedule: NoiseSchedule,
         sampling: tuple[SamplerMethod, int] | None = None,
     ) -> None:
-        self.network, self.material, self.schedule = student, material, schedule
+        self.network: nn.Module = student
+        self.student, self.material, self.schedule = student, material, schedule
         self._options, self._sampling = asdict(config), sampling
         self._validation = material.validation(schedule, sampling)
 

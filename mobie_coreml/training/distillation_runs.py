@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import torch
 from mobie_coreml.errors import InputError
 from mobie_coreml.models.autoencoder import TinyAutoencoder
 from mobie_coreml.models.checkpoint import Checkpoint
+from mobie_coreml.models.text_encoder import CLIPTextEncoder
 from mobie_coreml.training import guidance, one_step, velocity
 from mobie_coreml.training.config import LoopConfig, PhotoConfig
 from mobie_coreml.training.distillation import SAME_TEACHER, Material, require_same_family
 from mobie_coreml.training.examples import EditedPhotos, Examples
 from mobie_coreml.training.latents import cache_digest, load_pairs
+from mobie_coreml.training.lineage import lineage
 from mobie_coreml.training.loop import RunResult, Stage, train
 from mobie_coreml.training.processes import main_first
 from mobie_coreml.training.runs import Progress, check_start, open_checkpoint, read_photos
@@ -25,8 +27,8 @@ from mobie_coreml.training.stage_config import (
     ONE_STEP,
     REGRESSION,
     STAGE_LOOPS,
-    OneStepTraining,
-    RegressionTraining,
+    ScaleTraining,
+    StageTraining,
     ablated,
     family,
     pair_sets,
@@ -84,7 +86,7 @@ def train_guidance(request: Request) -> RunResult:
         InputError: teacher, start, data or options do not fit, `out` exists or cannot be resumed.
         WorkError: the loss stopped being a number.
     """
-    teacher, start = _parents(request)
+    teacher, start = parents(request)
     guidance.check_teacher(teacher)
     if start is not None:
         if not start.networks.unet.guidance_embedding:
@@ -99,32 +101,32 @@ def train_guidance(request: Request) -> RunResult:
         student = guidance.with_guidance_inputs(unet, material.seed) if start is None else start.unet()
         return guidance.GuidanceStage(unet, student, material, config)
 
-    return _train(request, "guidance", teacher, start, config, stage)
+    return run_stage(request, "guidance", teacher, start, config, stage, scales=config.scales)
 
 
 def train_velocity(request: Request) -> RunResult:
     """From noise to velocity prediction; raises as `train_guidance` does."""
-    teacher, start = _parents(request)
+    teacher, start = parents(request)
     velocity.check_teacher(teacher)
     if start is not None and start.schedule.prediction_type != "v_prediction":
         raise InputError(
             f"--from {start.path} does not predict velocity.", "Leave --from out to start from the teacher."
         )
-    _same_shape(teacher, start)
+    same_shape(teacher, start)
     config = with_settings(REGRESSION[family(teacher.preset)], request.settings)
 
     def stage(material: Material) -> Stage:
         return velocity.VelocityStage(teacher.unet(), (start or teacher).unet(), material, config)
 
-    return _train(request, "velocity", teacher, start, config, stage)
+    return run_stage(request, "velocity", teacher, start, config, stage, scales=config.scales)
 
 
 def train_one_step(request: Request) -> RunResult:
     """Stage 4; raises as `train_guidance` does."""
-    teacher, start = _parents(request)
+    teacher, start = parents(request)
     one_step.check_teacher(teacher)
     one_step.check_student(start or teacher)
-    _same_shape(teacher, start)
+    same_shape(teacher, start)
     config = ONE_STEP[family(teacher.preset)]
     for name in request.ablations:
         config = ablated(config, name)
@@ -137,34 +139,72 @@ def train_one_step(request: Request) -> RunResult:
             samples.fill(request.out.parent, request.progress.samples)
         return one_step.OneStepStage(samples, (start or teacher).unet(), config)
 
-    return _train(request, "one-step", teacher, start, config, stage)
+    return run_stage(request, "one-step", teacher, start, config, stage, scales=config.scales)
 
 
-def _train(
+def run_stage(
     request: Request,
     name: str,
     teacher: Checkpoint,
     start: Checkpoint | None,
-    config: RegressionTraining | OneStepTraining,
+    config: StageTraining,
     make: Callable[[Material], Stage],
+    *,
+    scales: ScaleTraining | None = None,
+    autoencoder: TinyAutoencoder | None = None,
+    text_encoder: CLIPTextEncoder | None = None,
+    preset: str | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> RunResult:
+    """Trains what `make` makes of the data.
+
+    Args:
+        request: What is asked for.
+        name: The stage's.
+        teacher, start: Checkpoints that it starts from.
+        config: Its options.
+        make: Makes the stage.
+        scales: How guidance scales are drawn.
+        autoencoder, text_encoder: Taken instead of the teacher's.
+        preset: What the result is called, the teacher's by default.
+        provenance: More that the result says of its making.
+
+    Raises:
+        InputError: the data cannot be used, `out` exists or cannot be resumed.
+        WorkError: the loss stopped being a number.
+    """
     loop = request.loop(STAGE_LOOPS[name, family(teacher.preset)])
     if loop.threads:
         torch.set_num_threads(loop.threads)
     with main_first():
         check_start(request.out, resume=request.resume, force=request.force)
-    examples = _examples(request, teacher, config.batch, loop.seed)
-    provenance: dict[str, Any] = {"started_from": None if start is None else start.digest, "command": request.command}
-    material = Material(teacher, examples, config.scales, loop.seed, provenance)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder = (autoencoder or teacher.autoencoder()).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    examples = _examples(request, teacher, encoder, config.batch, loop.seed)
+    origin = {
+        "started_from": None if start is None else start.digest,
+        "command": request.command,
+        "data": examples.summary(),
+        "lineage": lineage(teacher, start),
+        **(provenance or {}),
+    }
+    material = Material(
+        teacher,
+        examples,
+        scales or ScaleTraining(),
+        loop.seed,
+        origin,
+        autoencoder=autoencoder,
+        text_encoder=text_encoder,
+        preset=preset,
+    )
     report = request.progress.step
     return train(make(material), loop, request.out, resume=request.resume, force=request.force, report=report)
 
 
-def _examples(request: Request, teacher: Checkpoint, batch: int, seed: int) -> Examples:
-    """The data as examples, encoded by the teacher's autoencoder."""
+def _examples(request: Request, teacher: Checkpoint, autoencoder: TinyAutoencoder, batch: int, seed: int) -> Examples:
+    """The data as examples, encoded."""
     request.out.parent.mkdir(parents=True, exist_ok=True)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    autoencoder = teacher.autoencoder().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     triples = open_triples(request.data, request.split)
     if triples is None:
         return _edited_photos(request, teacher, autoencoder, batch, seed)
@@ -199,7 +239,12 @@ def _edited_photos(
     return EditedPhotos(pairs, photos, config, teacher.frame_size, digest, seed)
 
 
-def _parents(request: Request) -> tuple[Checkpoint, Checkpoint | None]:
+def parents(request: Request) -> tuple[Checkpoint, Checkpoint | None]:
+    """The checkpoints of --teacher and --from.
+
+    Raises:
+        InputError: one cannot be opened, is of another preset than asked for, or they do not go together.
+    """
     teacher = open_checkpoint(request.teacher)
     if request.preset is not None and teacher.preset != request.preset:
         raise InputError(
@@ -218,7 +263,12 @@ def _same_prediction(teacher: Checkpoint, start: Checkpoint) -> None:
         raise InputError(f"--from {start.path} predicts {theirs}, the teacher {teacher.path} {ours}.", SAME_TEACHER)
 
 
-def _same_shape(teacher: Checkpoint, start: Checkpoint | None) -> None:
+def same_shape(teacher: Checkpoint, start: Checkpoint | None) -> None:
+    """Refuses a start whose denoiser has another shape than the teacher's.
+
+    Raises:
+        InputError: it has.
+    """
     if start is not None and start.networks.unet != teacher.networks.unet:
         raise InputError(
             f"The denoiser of --from {start.path} has another shape than the teacher's {teacher.path}.", SAME_TEACHER

@@ -54,6 +54,10 @@ class Examples(Protocol):
         """What a resumed run must be given again, as JSON."""
         ...
 
+    def summary(self) -> str:
+        """One line for people."""
+        ...
+
 
 def choose_size(examples: Examples, seed: int, number: int) -> int:
     """The size of the examples in a batch of a number."""
@@ -95,3 +99,7 @@ class EditedPhotos:
     def describe(self) -> dict[str, Any]:
         """Photographs and sizes of batches."""
         return {"photographs": len(self.photos.training), "data_sha256": self.digest, "batches": list(self.batches)}
+
+    def summary(self) -> str:
+        """Photographs, held out and left out."""
+        return f"Procedural edits of {self.photos.summary()}"

@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from mobie_coreml.edits import EDITS, Edit
 from mobie_coreml.files import atomic_file
 from mobie_coreml.models.autoencoder import TinyAutoencoder
 from mobie_coreml.training.config import CropSet, PhotoConfig, TeacherTraining
 from mobie_coreml.training.photos import Photos, Pixels, generator, random_crop, recolor
+from mobie_coreml.training.storage import load_cache, writing
 
 ENCODE_BATCH = 16
 CACHE_VERSION = 2
@@ -89,6 +90,10 @@ def load_pairs(
         config: Which pairs.
         seed: Of the crops, edits and strengths.
         advance: Called with (crops made, crops in all).
+
+    Raises:
+        InputError: the cache is damaged.
+        WorkError: the disk is full.
     """
     path = folder / f"latents-{cache_digest(autoencoder, photos, photo_config, config, seed)[:16]}.safetensors"
     if not path.is_file():
@@ -104,9 +109,9 @@ def load_pairs(
             pairs = _encode_set(autoencoder, photos, photo_config, config, crop_set, (seed, index), report)
             tensors |= {f"{index}/{name}": value for name, value in vars(pairs).items()}
             made += crop_set.crops
-        with atomic_file(path) as temporary:
+        with writing(path, "Free some space and start again."), atomic_file(path) as temporary:
             save_file(tensors, temporary)
-    loaded = load_file(path)
+    loaded = load_cache(path)
     names = ("images", "edited", "edits", "photos")
     return [PairSet(*(loaded[f"{index}/{name}"] for name in names)) for index in range(len(config.crop_sets))]
 

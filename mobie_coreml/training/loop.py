@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,13 +22,14 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from mobie_coreml.errors import WorkError
+from mobie_coreml.errors import InputError, WorkError
 from mobie_coreml.training.config import LoopConfig
 from mobie_coreml.training.descent import Descent, Slope
-from mobie_coreml.training.ema import WeightAverage
+from mobie_coreml.training.ema import ShardedAverage, WeightAverage
 from mobie_coreml.training.interruption import Interruption, RunStopped
 from mobie_coreml.training.processes import Processes
 from mobie_coreml.training.run_folder import Run
+from mobie_coreml.training.sharding import shard
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Critic:
 
 
 class Stage(Protocol):
-    """One objective. A stage that trains a critic too has an attribute `critic`."""
+    """One objective. A stage that trains a critic too has an attribute `critic`; one whose loss reaches the network by
+    its forward alone, so that it can be split over processes, has an attribute `splits` that is true."""
 
     name: str
     channels_last: bool
@@ -114,13 +116,21 @@ Report = Callable[[int, float, dict[str, float]], None]
 
 
 def train(
-    stage: Stage, config: LoopConfig, folder: Path, *, resume: bool, force: bool, report: Report | None = None
+    stage: Stage,
+    config: LoopConfig,
+    folder: Path,
+    *,
+    resume: bool,
+    force: bool,
+    report: Report | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Trains `stage` into the run folder `folder`.
 
     The folder holds `run.json` (what was asked for), `metrics.jsonl`, `curve.png`, `state/` (to resume from) and
     `result/` (the averaged network, as `stage.export` writes it), rewritten every `config.save_minutes`, when the run
-    ends and when it is interrupted (SIGINT or SIGTERM; a second signal stops at once).
+    ends and when it is interrupted (SIGINT or SIGTERM; a second signal stops at once). The result says `provenance` of
+    itself beside the run's own figures.
 
     Raises:
         InputError: the folder exists (without `resume` or `force`), is another run's, or holds something else.
@@ -132,21 +142,29 @@ def train(
     processes = Processes(config.precision)
     layout = torch.channels_last if stage.channels_last else torch.contiguous_format
     network = stage.network.to(processes.device, memory_format=layout).train()  # type: ignore[call-overload]
+    average = averaged(stage, network, config, processes)
     descend = partial(Descent, processes=processes, weight_decay=config.weight_decay, clip=config.gradient_clip)
-    descent = descend(network, learning_rate=config.learning_rate, betas=config.betas)
+    descent = descend(network, learning_rate=config.learning_rate, betas=config.betas, is_split=processes.splits)
     critic: Critic | None = getattr(stage, "critic", None)
     critic_descent = None
     if critic is not None:
         critic_network = critic.network.to(processes.device).train()
         critic_descent = descend(critic_network, learning_rate=critic.learning_rate, betas=critic.betas)
-    average = WeightAverage(network, config.ema_decay)
     run = Run(
-        stage, config, folder, descent, average, critic_descent, processes=processes.count, is_main=processes.is_main
+        stage,
+        config,
+        folder,
+        descent,
+        average,
+        critic_descent,
+        processes=processes.count,
+        is_main=processes.is_main,
+        provenance=provenance,
     )
     run.open(resume=resume, force=force)
 
     started = time.monotonic() - run.seconds
-    saved = time.monotonic()
+    saved = run.seconds
     stopped = False
     with Interruption() as interruption, _prefetch(stage, _numbers(run, processes)) as numbered:
         while not run.is_over:
@@ -180,14 +198,33 @@ def train(
             stopped = processes.mean({"asked": float(interruption.asked)})["asked"] > 0
             if stopped:
                 break
-            if time.monotonic() - saved > 60 * config.save_minutes:
+            if run.seconds - saved > 60 * config.save_minutes:
                 run.save()
-                saved = time.monotonic()
+                saved = run.seconds
     figures = run.validate()
     run.save()
     if stopped:
         raise RunStopped(f"Stopped after step {run.step}; {folder} is saved, and --resume goes on from there.")
     return RunResult(folder, run.step, run.seconds, run.is_over, figures)
+
+
+def averaged(stage: Stage, network: nn.Module, config: LoopConfig, processes: Processes) -> WeightAverage:
+    """The average of the network, which is split here where processes split it.
+
+    Raises:
+        InputError: the stage's network cannot be split.
+    """
+    if not processes.splits:
+        return WeightAverage(network, config.ema_decay)
+    if not getattr(stage, "splits", False):
+        raise InputError(
+            f"The network of the stage {stage.name} cannot be split over processes.",
+            "Launch with `accelerate launch --multi_gpu`.",
+        )
+    average = ShardedAverage(network, config.ema_decay)
+    shard(network, processes.device, processes.count)
+    average.follow(network)
+    return average
 
 
 def learning_rate_factor(step: int, progress: float, warmup_steps: int) -> float:

@@ -6,6 +6,7 @@ made again without replaying the ones before it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -52,6 +53,14 @@ class Photos:
         skipped = f"; {left_out} left out ({reasons})" if left_out else ""
         return f"{len(self.training)} photographs to train on, {len(self.held_out)} held out{skipped}"
 
+    def digest(self) -> str:
+        """SHA-256 over the names and pixels of the photographs to train on."""
+        digest = hashlib.sha256()
+        for photo in self.training:
+            digest.update(f"{photo.name}\0{photo.image.size}\0".encode())
+            digest.update(photo.image.tobytes())
+        return digest.hexdigest()
+
 
 def photo_files(folder: Path) -> list[Path]:
     """Image files below `folder`, sorted by path.
@@ -70,6 +79,15 @@ def is_held_out(path: Path, index: int, every: int) -> bool:
         return False
     number = re.fullmatch(r"\D*(\d+)\D*", path.stem)
     return (int(number.group(1)) if number else index) % every == 0
+
+
+def why_unusable(path: Path, min_side: int) -> str | None:
+    """Why a photograph would be left out, or None: it cannot be read, is no 8-bit colour, animated, or too small."""
+    try:
+        _read(path, min_side, min_side)
+    except _Unusable as reason:
+        return str(reason)
+    return None
 
 
 def load_photos(
@@ -125,7 +143,7 @@ def _read(path: Path, short_side: int, min_side: int) -> Image.Image:
                 raise _Unusable("greyscale")
             if image.mode == "CMYK":
                 raise _Unusable("CMYK")
-            if image.mode not in ("RGB", "RGBA", "P"):
+            if image.mode not in ("RGB", "RGBA", "P") or _is_deep(image):
                 raise _Unusable("not 8 bits a channel")
             if min(image.size) < min_side:
                 raise _Unusable("too small")
@@ -140,6 +158,11 @@ def _read(path: Path, short_side: int, min_side: int) -> Image.Image:
         return upright
     size = (max(round(upright.width * scale), short_side), max(round(upright.height * scale), short_side))
     return upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an image has 16 bits a channel in its file: Pillow gives 8 of them without saying so."""
+    return any(";16" in str(tile[-1]) for tile in getattr(image, "tile", ()))
 
 
 def generator(seed: int, *counters: int) -> np.random.Generator:

@@ -1,8 +1,9 @@
 """The processes that train together: one, or as many as `accelerate launch` started.
 
-Each process holds the whole network and takes batches of its own; gradients are averaged over processes once a step, so
-that n processes descend the same loss as one whose step has n times the batches. Averaging is done here rather than by
-DistributedDataParallel because stages call parts of their networks, and an adversarial stage trains two at once.
+Each process takes batches of its own; gradients are averaged over processes once a step, so that n processes descend
+the same loss as one whose step has n times the batches. Each holds the whole network, or a part of it where they were
+launched with FSDP (see `sharding.py`). Averaging is done here and not by DistributedDataParallel because stages call
+parts of their networks, and an adversarial stage trains two at once.
 """
 
 from __future__ import annotations
@@ -48,9 +49,10 @@ class Processes:
         device: Where this process computes.
         count: How many there are.
         index: Which one this is.
+        splits: Whether the trained network is to be split among them.
 
     Raises:
-        InputError: they were launched with parameters split among them.
+        InputError: they were launched with DeepSpeed.
     """
 
     def __init__(self, precision: Precision) -> None:
@@ -60,14 +62,16 @@ class Processes:
 
         AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
-        if self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
             raise InputError(
-                "Every process of a training holds the whole network; FSDP and DeepSpeed are not supported.",
-                "Launch with `accelerate launch --multi_gpu`.",
+                "DeepSpeed is not supported.",
+                "Launch with `accelerate launch --multi_gpu`, or with `--use_fsdp` to split the network.",
             )
         self.device: torch.device = self.accelerator.device
         self.count: int = self.accelerator.num_processes
         self.index: int = self.accelerator.process_index
+        # Accelerate itself knows FSDP on accelerators alone; torch's works on a CPU too.
+        self.splits = self.count > 1 and os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("true", "1")
         if self.count > 1:
             atexit.register(_leave)
 

@@ -56,7 +56,7 @@ class RegressionStage(DistillationStage, ABC):
         with fast_attention(noisy.device):
             target = self.target(noisy, tensors, states)
             sample = torch.cat([noisy, tensors["images"]], dim=1)
-            output = self.network(sample, tensors["timesteps"], states, *scale_inputs(self.network, tensors)).float()
+            output = self.network(sample, tensors["timesteps"], states, *scale_inputs(self.student, tensors)).float()
         error = (output - target).square().mean()
         return error, {"relative_error": float(error.detach() / target.square().mean())}
 

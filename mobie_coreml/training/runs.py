@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,10 +19,12 @@ from mobie_coreml.models.tokenizer import CLIPTokenizer
 from mobie_coreml.training.autoencoder import AutoencoderStage, load_autoencoder
 from mobie_coreml.training.config import AutoencoderTraining, LoopConfig, PhotoConfig, TeacherTraining
 from mobie_coreml.training.latents import load_pairs
-from mobie_coreml.training.loop import Report, RunResult, train
+from mobie_coreml.training.lineage import lineage
+from mobie_coreml.training.loop import Report, RunResult, Stage, train
+from mobie_coreml.training.model_card import read_training
 from mobie_coreml.training.photos import Photos, load_photos
 from mobie_coreml.training.processes import main_first
-from mobie_coreml.training.run_folder import RUN_FILE
+from mobie_coreml.training.run_folder import RUN_FILE, recover_run
 from mobie_coreml.training.teacher import TeacherNetwork, TeacherStage, new_teacher
 
 WEIGHTS = f"{STEMS['vae']}.safetensors"
@@ -57,6 +60,7 @@ def train_autoencoder(
     config: AutoencoderTraining | None = None,
     preset: Preset | None = None,
     start: Path | None = None,
+    command: str = "",
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -71,6 +75,7 @@ def train_autoencoder(
         config: The stage's options.
         preset: Whose autoencoder.
         start: A run, autoencoder folder or checkpoint whose weights to start from, with a fresh optimiser.
+        command: What the result says it was made by.
         resume: Continue the run in `out`.
         force: Replace what is in `out`.
         progress: Callbacks.
@@ -90,7 +95,8 @@ def train_autoencoder(
     stage = AutoencoderStage(loaded, photo_config, config, preset.autoencoder, loop.seed, preset.frame_size)
     if initial is not None:
         stage.start_from(initial)
-    return train(stage, loop, out, resume=resume, force=force, report=progress.step)
+    origin = None if start is None else sha256_file(autoencoder_folder(start) / WEIGHTS)
+    return _run(stage, loop, out, loaded, command, resume, force, progress, started_from=origin)
 
 
 def train_teacher(
@@ -104,6 +110,7 @@ def train_teacher(
     preset: Preset | None = None,
     tokenizer_dir: Path = VOCABULARY,
     start: Path | None = None,
+    command: str = "",
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -120,6 +127,7 @@ def train_teacher(
         preset: Whose networks.
         tokenizer_dir: Folder with `vocab.json` and `merges.txt`.
         start: A checkpoint whose denoiser and text encoder to start from, with a fresh optimiser.
+        command: What the result says it was made by.
         resume: Continue the run in `out`.
         force: Replace what is in `out`.
         progress: Callbacks.
@@ -140,15 +148,35 @@ def train_teacher(
             f"The autoencoder in {folder} has {channels} latent channels, the denoiser {preset.unet.out_channels}.",
             "Train an autoencoder of the same preset.",
         )
-    teacher, origin = _teacher(preset, tokenizer_dir, start, loop.seed)
+    teacher, begun = _teacher(preset, tokenizer_dir, start, loop.seed)
     smallest = min(min(item.size) for item in config.crop_sets)
     loaded = read_photos(photos, photo_config, smallest, progress)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with main_first():
         pairs = load_pairs(out.parent, network, loaded, photo_config, config, loop.seed, progress.pairs)
-    info = {"autoencoder_sha256": sha256_file(folder / WEIGHTS), "started_from": origin}
+    info = {
+        "autoencoder_sha256": sha256_file(folder / WEIGHTS),
+        "started_from": None if begun is None else begun.digest,
+    }
     stage = TeacherStage(teacher, pairs, loaded, network, tokenizer_dir, preset, config, loop.seed, info)
-    return train(stage, loop, out, resume=resume, force=force, report=progress.step)
+    ancestors = [*read_training(folder), *lineage(begun)]
+    return _run(stage, loop, out, loaded, command, resume, force, progress, lineage=ancestors)
+
+
+def _run(
+    stage: Stage,
+    loop: LoopConfig,
+    out: Path,
+    photos: Photos,
+    command: str,
+    resume: bool,
+    force: bool,
+    progress: Progress,
+    **more: Any,
+) -> RunResult:
+    said = {"command": command, "data_sha256": photos.digest(), "data": photos.summary()}
+    provenance = {**said, **{name: value for name, value in more.items() if value}}
+    return train(stage, loop, out, resume=resume, force=force, report=progress.step, provenance=provenance)
 
 
 def autoencoder_folder(path: Path) -> Path:
@@ -170,12 +198,17 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
         InputError: there is none.
     """
     inside = Path(path) / "result"
+    if (Path(path) / RUN_FILE).is_file() and not inside.exists():
+        # Killed at the moment of putting a new one in the place of the last.
+        inside = next(Path(path).glob(".result-old-*/was"), inside)
     is_run = not (Path(path) / INFO_FILE).is_file() and (inside / INFO_FILE).is_file()
     return load_checkpoint(inside if is_run else path)
 
 
-def _teacher(preset: Preset, tokenizer_dir: Path, start: Path | None, seed: int) -> tuple[TeacherNetwork, str | None]:
-    """The network to train and the digest of the checkpoint it starts from."""
+def _teacher(
+    preset: Preset, tokenizer_dir: Path, start: Path | None, seed: int
+) -> tuple[TeacherNetwork, Checkpoint | None]:
+    """The network to train and the checkpoint it starts from."""
     tokenizer = CLIPTokenizer(*(tokenizer_dir / name for name in TOKENIZER_FILES))
     if start is None:
         return new_teacher(preset, tokenizer, seed), None
@@ -185,7 +218,7 @@ def _teacher(preset: Preset, tokenizer_dir: Path, start: Path | None, seed: int)
             f"The checkpoint {start} has another shape or vocabulary than what is trained here.",
             "Start from a checkpoint of the same preset.",
         )
-    return TeacherNetwork(checkpoint.unet(), checkpoint.text_encoder()), checkpoint.digest
+    return TeacherNetwork(checkpoint.unet(), checkpoint.text_encoder()), checkpoint
 
 
 def read_photos(folder: Path, config: PhotoConfig, min_side: int, progress: Progress) -> Photos:
@@ -201,7 +234,9 @@ def check_start(out: Path, *, resume: bool, force: bool) -> None:
     if not resume:
         check_output(out, force=force)
         check_replaceable(out, RUN_FILE)
-    elif not (out / "state").is_dir():
+        return
+    recover_run(out)
+    if not (out / "state").is_dir():
         raise InputError(f"{out} holds no run to resume.", "Start it without --resume.")
 
 

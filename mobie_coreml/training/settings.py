@@ -33,6 +33,8 @@ def setting_values(config: Any, prefix: str = "") -> dict[str, str]:
     values: dict[str, str] = {}
     for field in fields(config):
         value = getattr(config, field.name)
+        if _is_data(value):
+            continue
         if is_dataclass(value):
             values |= setting_values(value, f"{prefix}{field.name}.")
         else:
@@ -43,6 +45,7 @@ def setting_values(config: Any, prefix: str = "") -> dict[str, str]:
 def _set(config: Any, path: list[str], value: str, setting: str) -> Any:
     first, *rest = path
     known = {field.name for field in fields(config)} if is_dataclass(config) else set()
+    known = {name for name in known if not _is_data(getattr(config, name))}
     inside = is_dataclass(getattr(config, first, None))
     if first not in known or inside != bool(rest):
         raise InputError(
@@ -57,6 +60,11 @@ def _set(config: Any, path: list[str], value: str, setting: str) -> Any:
             f"--set {setting}: this value does not fit {first}.",
             "A switch is yes or no, a range LOW:HIGH; `--options` shows the value of each.",
         ) from error
+
+
+def _is_data(value: Any) -> bool:
+    """Whether a value is a list of records, which no single setting can say."""
+    return isinstance(value, tuple) and any(is_dataclass(item) for item in value)
 
 
 def _read(old: Any, text: str) -> Any:

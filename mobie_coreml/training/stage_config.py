@@ -72,6 +72,58 @@ class RegressionTraining:
 
 
 @dataclass(frozen=True)
+class FeatureTraining:
+    """Learning from an unpruned network (as Kim et al. 2023, arXiv 2305.15798, with block-pruned ones): squared errors
+    between what the blocks of both networks give, and between their outputs.
+
+    Attributes:
+        down, middle, up: Weights of the mean over the levels of the down path, of the middle block, of the mean over
+            the levels of the up path.
+        output: Weight of the squared error of the network's output.
+        relative: Whether the error of a level is divided by the mean square of the unpruned network's features there,
+            so that levels of large values do not outweigh the others; there, errors are taken as they are.
+    """
+
+    down: float = 1.0
+    middle: float = 1.0
+    up: float = 1.0
+    output: float = 1.0
+    relative: bool = True
+
+    def __post_init__(self) -> None:
+        _require(min(self.down, self.middle, self.up, self.output) >= 0, "Weights of features must be at least 0 each.")
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """A teacher made of another one: denoising the data's edits, with conditions dropped.
+
+    Attributes:
+        batch: Examples a batch.
+        noise: How noise levels are drawn.
+        drop_image, drop_both, drop_text: Fractions of the examples without image, without both, without text.
+        train_text: Whether the text encoder is trained too.
+        distill: Whether the features of the unpruned network are learnt from beside the data.
+        features: How.
+    """
+
+    batch: int = 512
+    noise: NoiseTraining = field(default_factory=NoiseTraining)
+    drop_image: float = 0.05
+    drop_both: float = 0.05
+    drop_text: float = 0.05
+    train_text: bool = False
+    distill: bool = False
+    features: FeatureTraining = field(default_factory=FeatureTraining)
+
+    def __post_init__(self) -> None:
+        _require(self.batch >= 1, "A batch must hold at least one example.")
+        fractions = (self.drop_image, self.drop_both, self.drop_text)
+        possible = min(fractions) >= 0 and sum(fractions) <= 1
+        _require(possible, "Fractions of dropped conditions must add up to 1 at most.")
+
+
+@dataclass(frozen=True)
 class CriticTraining:
     """The discriminator of stage 4 and how it is trained.
 
@@ -153,6 +205,12 @@ class OneStepTraining:
         _require(self.noise in ("fresh", "teacher"), f"There is no noise {self.noise!r}.", "Choose fresh or teacher.")
 
 
+StageTraining = FineTuning | RegressionTraining | OneStepTraining
+
+FINE_TUNING: Mapping[str, FineTuning] = {
+    "mobile": FineTuning(),
+    "nano": FineTuning(batch=24, noise=NoiseTraining(high_noise=2.0, pure=0.5), train_text=True),
+}
 REGRESSION: Mapping[str, RegressionTraining] = {
     "mobile": RegressionTraining(),
     "nano": RegressionTraining(
@@ -174,7 +232,12 @@ ONE_STEP: Mapping[str, OneStepTraining] = {
     ),
 }
 
-STAGES: Mapping[str, Mapping[str, Any]] = {"guidance": REGRESSION, "velocity": REGRESSION, "one-step": ONE_STEP}
+STAGES: Mapping[str, Mapping[str, Any]] = {
+    "teacher": FINE_TUNING,
+    "guidance": REGRESSION,
+    "velocity": REGRESSION,
+    "one-step": ONE_STEP,
+}
 """Each stage's options by family."""
 
 ABLATIONS: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, Any]]] = {
@@ -212,9 +275,11 @@ def family(preset: str) -> str:
 
 
 STAGE_LOOPS: Mapping[tuple[str, str], LoopConfig] = {
+    ("teacher", "mobile"): LoopConfig(steps=10000, learning_rate=5e-5),
     ("guidance", "mobile"): LoopConfig(steps=5000, learning_rate=1e-5),
     ("velocity", "mobile"): LoopConfig(steps=4000, learning_rate=1e-6),
     ("one-step", "mobile"): LoopConfig(steps=20000, learning_rate=1e-5),
+    ("teacher", "nano"): LoopConfig(minutes=60, learning_rate=4e-4, validate_every=400),
     ("guidance", "nano"): LoopConfig(minutes=30, learning_rate=4e-4, validate_every=400),
     ("velocity", "nano"): LoopConfig(minutes=20, learning_rate=2e-4, validate_every=400),
     ("one-step", "nano"): LoopConfig(minutes=45, learning_rate=3e-4, validate_every=400),

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from mobie_coreml.errors import InputError
 from mobie_coreml.files import atomic_folder, write_json
+from mobie_coreml.training.storage import writing
 
 TENSORS = "state.safetensors"
 VALUES = "state.json"
@@ -24,10 +25,17 @@ _PAIRS = "__pairs__"
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Writes `state`, replacing what was there, whole or not at all."""
+    """Writes `state`, replacing what was there, whole or not at all.
+
+    Raises:
+        WorkError: the disk is full.
+    """
     tensors: dict[str, torch.Tensor] = {}
     values = _lift(state, "state", tensors)
-    with atomic_folder(folder, force=True) as temporary:
+    with (
+        writing(folder, "Free some space: the last save is whole, and --resume goes on from it."),
+        atomic_folder(folder, force=True) as temporary,
+    ):
         save_file(tensors, temporary / TENSORS)
         write_json(temporary / VALUES, values)
 

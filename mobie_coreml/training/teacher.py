@@ -19,10 +19,10 @@ import torch
 from torch import nn
 
 from mobie_coreml.diffusion.samplers import sampler_steps
-from mobie_coreml.diffusion.schedule import NoiseSchedule
+from mobie_coreml.diffusion.schedule import NoiseSchedule, PredictionType
 from mobie_coreml.edits import EDITS
 from mobie_coreml.models.autoencoder import TinyAutoencoder
-from mobie_coreml.models.blocks import ResnetBlock2D
+from mobie_coreml.models.blocks import InputSkip, ResnetBlock2D
 from mobie_coreml.models.checkpoint import save_checkpoint
 from mobie_coreml.models.checkpoint_files import TOKENIZER_FILES, describe
 from mobie_coreml.models.presets import Preset
@@ -74,7 +74,24 @@ def new_teacher(preset: Preset, tokenizer: CLIPTokenizer, seed: int) -> TeacherN
         nn.init.zeros_(layer.weight)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+    if unet.input_skip is not None:
+        start_skip(unet.input_skip, preset.prediction_type)
     return TeacherNetwork(unet, text_encoder)
+
+
+@torch.no_grad()
+def start_skip(skip: InputSkip, prediction_type: PredictionType) -> None:
+    """Sets an input skip to answer, at the last timestep, that the edit is the image itself: v is -x0 there, almost.
+
+    Args:
+        skip: From noisy and image latents to the output, the same for every timestep and text.
+        prediction_type: What the network predicts; a skip of one that predicts noise starts at zero.
+    """
+    matrix = torch.zeros(skip.out_channels, skip.in_channels)
+    if prediction_type == "v_prediction":
+        matrix[:, skip.out_channels :] = -torch.eye(skip.out_channels)
+    nn.init.zeros_(skip.time_emb_proj.weight)
+    skip.time_emb_proj.bias.copy_(torch.cat([matrix.flatten(), torch.zeros(skip.out_channels)]))
 
 
 @torch.no_grad()
@@ -82,7 +99,7 @@ def channel_weights(autoencoder: TinyAutoencoder, latents: torch.Tensor) -> torc
     """How much an error in each latent channel changes the image, as weights (L,) of mean 1.
 
     Every channel is moved by half a standard deviation on its own; its weight is the mean squared change of the decoded
-    image, kept between a third and three times the mean.
+    image, kept between a fifth and five times the mean.
 
     Args:
         autoencoder: Decodes.
@@ -95,7 +112,7 @@ def channel_weights(autoencoder: TinyAutoencoder, latents: torch.Tensor) -> torc
         moved[:, channel] += 0.5
         changes.append((autoencoder.decode(moved) - plain).square().mean())
     weights = torch.stack(changes)
-    weights = (weights / weights.mean()).clamp(1 / 3, 3)
+    weights = (weights / weights.mean()).clamp(1 / 5, 5)
     return weights / weights.mean()
 
 
@@ -112,11 +129,24 @@ def change_weights(images: torch.Tensor, edited: torch.Tensor, weight: float) ->
     return 1 + weight * (change / mean.clamp_min(1e-4)).clamp_max(CHANGE_LIMIT)
 
 
+def dropped_conditions(
+    drawn: torch.Tensor, image: float, both: float, text: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which examples lose their image and which their text, (B,) each.
+
+    Args:
+        drawn: (B,), uniform between 0 and 1.
+        image, both, text: Fractions that lose their image alone, both, their text alone.
+    """
+    return drawn < image + both, (drawn >= image) & (drawn < image + both + text)
+
+
 class TeacherStage:
     """Denoising of edited latents, given the image's latents and the instruction."""
 
     name = "teacher"
     channels_last = False
+    splits = True
 
     def __init__(
         self,
@@ -156,7 +186,10 @@ class TeacherStage:
             phrases = self.phrases[edit]
             prompts.append(vary_wording(phrases[rng.integers(len(phrases))], rng))
         ids = torch.tensor([self.tokenizer.encode(prompt, truncate=True).ids for prompt in prompts])
-        no_image, no_text = self._dropped(torch.from_numpy(rng.random(count)))
+        config = self.config
+        no_image, no_text = dropped_conditions(
+            torch.from_numpy(rng.random(count)), config.drop_image, config.drop_both, config.drop_text
+        )
         images[no_image] = 0.0
         ids[no_text] = self._null
         level = 1 - rng.random(count) ** self.config.high_noise
@@ -220,14 +253,6 @@ class TeacherStage:
             "photographs": len(self.photos.training),
             **self.info,
         }
-
-    def _dropped(self, drawn: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which examples lose their image and which their text, from uniform numbers (B,)."""
-        config = self.config
-        image_end = config.drop_image
-        both_end = image_end + config.drop_both
-        text_end = both_end + config.drop_text
-        return drawn < both_end, (drawn >= image_end) & (drawn < text_end)
 
     def _edit(self, network: TeacherNetwork, images: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) in 0..1 -> edited, by a few DDIM steps of the conditional pass from fixed noise."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from mobie_coreml.diffusion.samplers import sampler_steps
 from mobie_coreml.files import atomic_file
@@ -22,6 +22,7 @@ from mobie_coreml.training.photos import generator
 from mobie_coreml.training.processes import main_first
 from mobie_coreml.training.sampling import fresh_draws, sample
 from mobie_coreml.training.stage_config import OneStepTraining
+from mobie_coreml.training.storage import load_cache, writing
 
 
 class TeacherSamples:
@@ -90,9 +91,9 @@ class TeacherSamples:
                         if advance is not None:
                             advance(done, sum(counts))
                     made[str(size)] = torch.cat(parts)
-                with atomic_file(path) as temporary:
+                with writing(path, "Free some space and start again."), atomic_file(path) as temporary:
                     save_file(made, temporary)
-        loaded = load_file(path)
+        loaded = load_cache(path)
         self._pool = [loaded[str(size)] for size in range(len(counts))]
 
     def _sample(self, size: int, numbers: list[int]) -> torch.Tensor:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mobie_coreml.errors import InputError
@@ -27,6 +27,7 @@ from mobie_coreml.files import atomic_folder, read_json_object, write_json
 from mobie_coreml.models.autoencoder import TinyAutoencoder
 from mobie_coreml.training.examples import Example
 from mobie_coreml.training.photos import Pixels
+from mobie_coreml.training.storage import writing
 from mobie_coreml.training.triples import Triple, Triples, content_digest
 from mobie_coreml.training.validation import MOST, HeldOut, stack
 
@@ -100,7 +101,12 @@ class CachedTriples:
     @cached_property
     def _shards(self) -> list[Any]:
         files = sorted(self.folder.glob("*.safetensors"))
-        return [safe_open(file, framework="pt") for file in files]
+        try:
+            return [safe_open(file, framework="pt") for file in files]
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"The cache {self.folder} cannot be read: {error}.", "Delete it; it is made again."
+            ) from error
 
     @cached_property
     def _entries(self) -> list[dict[str, str]]:
@@ -132,13 +138,14 @@ def cache_triples(
 
     Raises:
         InputError: too few triples are usable.
+        WorkError: the disk is full.
     """
     options = [VERSION, triples.identity(), _weights_digest(autoencoder), list(size), held_out_every, most]
     name = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
     cache = folder / f"triples-{name}"
     if (cache / INDEX).is_file():
         return cache
-    with atomic_folder(cache, force=True) as temporary:
+    with writing(cache, "Free some space and start again."), atomic_folder(cache, force=True) as temporary:
         _fill(temporary, triples, autoencoder, size, held_out_every, most, advance)
     return cache
 

@@ -25,14 +25,15 @@ def photos() -> Photos:
 @pytest.fixture(scope="session")
 def small_preset() -> Preset:
     full = preset("nano")
+    levels = len(full.unet.block_out_channels)
     return replace(
         full,
         unet=replace(
             full.unet,
             in_channels=8,
             out_channels=4,
-            block_out_channels=(16, 16, 16),
-            num_attention_heads=(2, 2, 2),
+            block_out_channels=(16,) * levels,
+            num_attention_heads=(2,) * levels,
             norm_num_groups=4,
             cross_attention_dim=16,
         ),

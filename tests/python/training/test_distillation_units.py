@@ -1,6 +1,7 @@
 """Identities of the stages after the teacher, each against arithmetic written out."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,11 +88,11 @@ def test_guidance_inputs_change_nothing_at_the_start(unet: MobilePix2PixUNet) ->
 
 
 def test_a_scale_is_embedded_as_the_timestep_of_the_same_value(unet: MobilePix2PixUNet) -> None:
-    student = with_guidance_inputs(unet)
+    student = with_guidance_inputs(MobilePix2PixUNet(replace(unet.config, text_embedding=False)))
     for embedding in (student.text_guidance_embedding, student.image_guidance_embedding):
         embedding.load_state_dict(student.time_embedding.state_dict())
     values = torch.tensor([1.0, 2.0, 7.0, 14.0])
-    conditioning = student.conditioning(values, values, values)
+    conditioning = student.conditioning(values, randn(4, 77, 16), values, values)
     assert conditioning.text_guidance is not None
     assert torch.equal(conditioning.time, conditioning.text_guidance)
     assert conditioning.image_guidance is not None

@@ -1,11 +1,17 @@
 """`mobie train` from the outside: what it refuses and what it leaves behind."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mobie_coreml.cli.main import main
+from mobie_coreml.models.checkpoint import new_checkpoint
+from mobie_coreml.models.presets import Preset
+from mobie_coreml.training.config import LoopConfig, TeacherTraining
+from mobie_coreml.training.loop import RunResult
 from mobie_coreml.training.runs import autoencoder_folder
 from mobie_coreml.training.state import load_state
 
@@ -92,6 +98,40 @@ def test_photographs_that_are_missing_or_too_few_are_refused(
     assert train_autoencoder(folder, tmp_path / "run", "--steps", "1") == 2
     assert "too few photographs" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_another_shape_are_refused(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], small_preset: Preset
+) -> None:
+    new_checkpoint(tmp_path / "other", small_preset, 0)
+    assert train_autoencoder(folder, tmp_path / "run", "--steps", "1", "--from", str(tmp_path / "other")) == 2
+    assert "has another shape than the one to train" in capsys.readouterr().err
+    arguments = ["train", "teacher", str(folder), str(tmp_path / "run"), "--steps", "1", "--quiet"]
+    assert main([*arguments, "--autoencoder", str(tmp_path / "other")]) == 2
+    assert "has 4 latent channels, the denoiser 16" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_on_photographs_takes_the_options_of_the_other_stages(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def train_teacher(photos: Path, out: Path, autoencoder: Path, loop: LoopConfig, **given: Any) -> RunResult:
+        asked.update(given, photos=photos, loop=loop)
+        return RunResult(out, 1, 1.0, True, {})
+
+    monkeypatch.setattr("mobie_coreml.training.teacher_runs.train_teacher", train_teacher)
+    arguments = ["train", "teacher", str(folder), str(tmp_path / "run"), "--autoencoder", "run", "--steps", "7"]
+    assert main([*arguments, "--batch", "10", "--crops", "100", "--set", "pure_noise=0.25", "--from", "before"]) == 0
+    usual = TeacherTraining()
+    assert asked["config"].pure_noise == 0.25
+    assert asked["config"].crop_sets[0].batch == 10
+    assert sum(item.crops for item in asked["config"].crop_sets) == 100
+    assert replace(asked["config"], crop_sets=usual.crop_sets, pure_noise=usual.pure_noise) == usual
+    assert (asked["photos"], asked["start"], asked["loop"].steps) == (folder, Path("before"), 7)
+    assert main([*arguments, "--set", "crop_sets=1:2"]) == 2
+    assert "no option 'crop_sets'" in capsys.readouterr().err
 
 
 def test_a_teacher_without_an_autoencoder_is_refused(

@@ -9,6 +9,7 @@ import torch
 
 from mobie_coreml.errors import InputError
 from mobie_coreml.models.autoencoder import TinyAutoencoder
+from mobie_coreml.models.config import AutoencoderConfig
 from mobie_coreml.models.presets import Preset
 from mobie_coreml.training.autoencoder import (
     AutoencoderStage,
@@ -17,6 +18,7 @@ from mobie_coreml.training.autoencoder import (
     fold_normalization,
     load_autoencoder,
     reconstruction_loss,
+    start_linear,
 )
 from mobie_coreml.training.config import AutoencoderTraining, LoopConfig, PhotoConfig, ReconstructionWeights
 from mobie_coreml.training.loop import train
@@ -33,7 +35,7 @@ def stage(photos: Photos, preset: Preset, options: AutoencoderTraining = OPTIONS
 
 def network_with_statistics(preset: Preset) -> NormalizedAutoencoder:
     torch.manual_seed(1)
-    network = NormalizedAutoencoder(preset.autoencoder).train()
+    network = NormalizedAutoencoder(replace(preset.autoencoder, linear_path=False)).train()
     for _ in range(5):
         network.encode(torch.rand(4, 3, 32, 32) * 2 - 1)
     return network.eval()
@@ -48,6 +50,40 @@ def test_folding_changes_no_latent_and_no_image(small_preset: Preset, scaling_fa
     with torch.no_grad():
         torch.testing.assert_close(folded.encode(images), network.encode(images), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(folded(images), network(images), rtol=1e-5, atol=1e-5)
+
+
+def test_linear_paths_start_as_the_best_linear_map_of_blocks() -> None:
+    # Blocks of 8x8 pixels that differ in two ways only: two latents tell everything.
+    generator = torch.Generator().manual_seed(0)
+    patterns = torch.rand(2, 1, 3, 8, 8, generator=generator)
+    amounts = torch.rand(2, 4, 6, generator=generator)
+    blocks = [
+        [(amounts[:, i, j, None, None, None] * patterns[:, 0]).sum(dim=0) / 4 for j in range(6)] for i in range(4)
+    ]
+    image = torch.cat([torch.cat(row, dim=2) for row in blocks], dim=1)[None]
+    autoencoder = TinyAutoencoder(AutoencoderConfig(latent_channels=3, linear_path=True))
+    start_linear(autoencoder, image)
+    with torch.no_grad():
+        latents = autoencoder.encode(2 * image - 1)
+        assert torch.allclose(autoencoder.decode(latents), 2 * image - 1, atol=1e-4)
+    assert torch.allclose(latents[0, :2].mean(dim=(1, 2)), torch.zeros(2), atol=1e-3)
+    assert torch.allclose(latents[0, :2].flatten(1).var(dim=1, correction=0), torch.ones(2), atol=1e-2)
+    assert float(latents[0, 2].abs().max()) < 0.05
+
+
+def test_linear_paths_and_the_scale_of_their_latents_stay_while_layers_learn(
+    photos: Photos, small_preset: Preset
+) -> None:
+    preset = replace(small_preset, autoencoder=replace(small_preset.autoencoder, linear_path=True))
+    network = stage(photos, preset).network
+    assert isinstance(network, NormalizedAutoencoder)
+    frozen = {name for name, value in network.named_parameters() if not value.requires_grad}
+    assert frozen == {
+        f"autoencoder.{side}.linear.{part}" for side in ("encoder", "decoder") for part in ("weight", "bias")
+    }
+    images = torch.rand(1, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        assert torch.allclose(network.train().encode(images), network.autoencoder.encode(images), atol=1e-6)
 
 
 def test_latents_have_unit_moments_over_what_was_seen() -> None:

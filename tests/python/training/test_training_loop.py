@@ -1,5 +1,6 @@
 """The loop on a problem small enough to follow: resuming, stopping, failing."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -46,6 +47,7 @@ class LineStage:
     def export(self, network: nn.Module, folder: Path, info: dict[str, Any]) -> None:
         folder.mkdir(exist_ok=True)
         torch.save(network.state_dict(), folder / "weights.pt")
+        (folder / "training.json").write_text(json.dumps(info))
 
     def describe(self) -> dict[str, Any]:
         return {"scale": self.scale}

@@ -186,7 +186,9 @@ def test_an_untrained_teacher_predicts_nothing_and_costs_the_target(
     noise = torch.randn(edited.shape, generator=torch.Generator().manual_seed(5))
     schedule = NoiseSchedule(prediction_type="v_prediction")
     weights = channel_weights(autoencoder(small_preset), one.pairs[0].edited[:16, 0].float())
-    squared = schedule.velocity(edited, noise, timesteps).square()
+    # An input skip answers that the edit is the image itself: v is -x0.
+    answer = -batch.tensors["images"] if small_preset.unet.input_skip else torch.zeros(())
+    squared = (answer - schedule.velocity(edited, noise, timesteps)).square()
     expected = (batch.tensors["change"] * weights[:, None, None] * squared).mean()
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 

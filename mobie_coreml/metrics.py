@@ -1,8 +1,9 @@
-"""How far a result is from its reference: PSNR and structural similarity, the same for every part that measures."""
+"""How far a result is from its reference, and rank correlation, the same for every part that measures."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -85,3 +86,20 @@ def ssim(reference: Array, result: Array, *, peak: float, weight: Array | None =
         return float(similarity.mean())
     inner = np.broadcast_to(weight[SSIM_MARGIN:-SSIM_MARGIN, SSIM_MARGIN:-SSIM_MARGIN], similarity.shape)
     return float((similarity * inner).sum() / max(float(inner.sum(dtype=np.float64)), 1e-12))
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's rank correlation of two equally long sequences; equal values share their mean rank.
+
+    0 where one of them is constant.
+    """
+    ranks = [_ranks(np.asarray(values, np.float64)) for values in (one, other)]
+    centred = [rank - rank.mean() for rank in ranks]
+    norm = math.sqrt(float(np.dot(centred[0], centred[0]) * np.dot(centred[1], centred[1])))
+    return float(np.dot(centred[0], centred[1])) / norm if norm else 0.0
+
+
+def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    means: npt.NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
+    return means[inverse]

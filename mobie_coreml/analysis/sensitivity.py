@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from mobie_coreml.analysis.calibration import Calibration, Told, record_inputs
 from mobie_coreml.analysis.cases import Cases
@@ -17,6 +15,7 @@ from mobie_coreml.analysis.tensors import Palettes, palettes_of, read_layout
 from mobie_coreml.ane.components import COMPONENTS, ComponentName, build_component
 from mobie_coreml.errors import InputError
 from mobie_coreml.manifest import ModelFolder
+from mobie_coreml.metrics import rank_correlation
 from mobie_coreml.models.checkpoint import Checkpoint, load_checkpoint
 from mobie_coreml.parity.record import Record
 
@@ -206,20 +205,3 @@ def _check(
         told(f"{cases.component.name}: measuring tensor {len(measured) + 1} of {len(drawn)}")
         measured.append(cases.error(tensors, {tensors[index].parameter: CHECK_BITS}))
     return Check(len(drawn), rank_correlation([errors[index][CHECK_BITS] for index in drawn], measured))
-
-
-def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
-    """Spearman's rank correlation of two equally long sequences; equal values share their mean rank.
-
-    0 where one of them is constant.
-    """
-    ranks = [_ranks(np.asarray(values, np.float64)) for values in (one, other)]
-    centred = [rank - rank.mean() for rank in ranks]
-    norm = math.sqrt(float(np.dot(centred[0], centred[0]) * np.dot(centred[1], centred[1])))
-    return float(np.dot(centred[0], centred[1])) / norm if norm else 0.0
-
-
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    means: npt.NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
-    return means[inverse]

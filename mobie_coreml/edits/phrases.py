@@ -1,4 +1,8 @@
-"""The words of every edit: `PHRASES` for training (the first is the canonical one), `HELD_OUT` for evaluation only."""
+"""The words of every edit: `PHRASES` for training (the first is the canonical one), `HELD_OUT` for evaluation only.
+
+No held-out wording can be reached from a training one by dropping words that carry no meaning, nor by another order of
+the words that do: training drops such words at random (`training/wording.py`).
+"""
 
 from __future__ import annotations
 
@@ -300,35 +304,159 @@ PHRASES: dict[str, tuple[str, ...]] = {
 }
 
 HELD_OUT: dict[str, tuple[str, ...]] = {
-    "black_and_white": ("turn it black and white", "make the photo grayscale"),
-    "sepia": ("turn it into a sepia photograph", "give it a vintage brown look"),
-    "night": ("make it look like midnight", "turn it into a night scene"),
-    "sunset": ("make it an orange sunset", "show it in the evening sun"),
-    "negative": ("make the colors inverted", "turn it into a photo negative"),
-    "thermal": ("turn it into a thermal image", "make it look like a thermal camera"),
-    "cyberpunk": ("turn it cyberpunk", "make the colors cyberpunk"),
-    "snow": ("make it a snowy day", "cover the scene with snow"),
-    "fog": ("make it a foggy morning", "fill the scene with mist"),
-    "rain": ("turn it into a rainy day", "add a rain storm"),
-    "autumn": ("turn the leaves to autumn colors", "make it an autumn day"),
-    "spring": ("make the trees blossom", "turn it into a spring day"),
-    "desert": ("turn the scene into a sandy desert", "make it look like a desert"),
-    "underwater": ("make it look underwater", "put it at the bottom of the ocean"),
-    "fire": ("set everything on fire", "make it look like it burns"),
-    "pencil_sketch": ("turn it into a pencil sketch", "make it a drawing in pencil"),
-    "oil_painting": ("paint it as an oil painting", "make it look like an oil painting"),
-    "watercolor": ("turn it into a watercolor", "make it a watercolor painting"),
-    "cartoon": ("make it look like a cartoon", "turn it into a comic book"),
-    "pop_art": ("turn it into a pop art poster", "make it look like pop art"),
-    "wooden_statue": ("turn it into a wooden statue", "make it a wood carving"),
-    "marble_statue": ("turn it into a marble statue", "make it a marble sculpture"),
-    "blueprint": ("draw it as a blueprint", "make it look like a blueprint"),
-    "neon_lights": ("draw it with neon lights", "make it a glowing neon sign"),
-    "green_to_red": ("make green things red", "change the green parts to red"),
-    "green_to_purple": ("make green things purple", "change the green parts to purple"),
-    "red_to_blue": ("make red things blue", "change the red parts to blue"),
-    "red_to_green": ("make red things green", "change the red parts to green"),
-    "blue_to_orange": ("make blue things orange", "change the blue parts to orange"),
-    "yellow_to_pink": ("make yellow things pink", "change the yellow parts to pink"),
-    "only_red": ("keep only red in color", "make everything black and white but red"),
+    "black_and_white": (
+        "without any color only black and white",
+        "make everything in this photo gray",
+        "i want no colors in this picture only gray",
+    ),
+    "sepia": (
+        "make it look like a brown old photo",
+        "give it a vintage brown look",
+        "like a sepia photograph from long ago",
+    ),
+    "night": (
+        "make it look like midnight",
+        "take this picture at night in the dark",
+        "change it from day to a dark night",
+    ),
+    "sunset": (
+        "make it an orange sunset",
+        "show it in the evening sun",
+        "give the scene warm sunset light",
+    ),
+    "negative": (
+        "show it with all colors inverted",
+        "swap dark and light like on a film negative",
+        "make dark parts light and light parts dark",
+    ),
+    "thermal": (
+        "show the heat like an infrared camera",
+        "view it with a heat camera",
+        "make it look like a picture of heat",
+    ),
+    "cyberpunk": (
+        "make the colors cyberpunk",
+        "a futuristic cyberpunk night",
+        "paint it in magenta and teal like cyberpunk",
+    ),
+    "snow": (
+        "make it a snowy day",
+        "put a layer of snow on the ground",
+        "show this place in a cold winter with snow",
+    ),
+    "fog": (
+        "make it a foggy morning",
+        "fill the scene with mist",
+        "hide it behind thick fog",
+    ),
+    "rain": (
+        "make the rain fall",
+        "show heavy rain and wet streets",
+        "i want a rainy storm here",
+    ),
+    "autumn": (
+        "turn the leaves to autumn colors",
+        "make it an autumn day",
+        "give all the leaves the red and orange of fall",
+    ),
+    "spring": (
+        "make the trees blossom",
+        "turn it into a spring day",
+        "put pink cherry flowers on the trees",
+    ),
+    "desert": (
+        "bury the scene in desert sand",
+        "make a dry desert with sand everywhere",
+        "turn the ground into sand dunes",
+    ),
+    "underwater": (
+        "put it at the bottom of the ocean",
+        "show it deep under the water",
+        "make it look like it is deep in the sea",
+    ),
+    "fire": (
+        "make it look like it burns",
+        "let flames burn all over it",
+        "the whole place should be on fire",
+    ),
+    "pencil_sketch": (
+        "draw this scene with a gray pencil",
+        "show it as if drawn by hand",
+        "make a pencil sketch by hand of this",
+    ),
+    "oil_painting": (
+        "paint it as an oil painting",
+        "make it a thick oil paint canvas",
+        "like a monet painting in oil",
+    ),
+    "watercolor": (
+        "paint this picture in soft watercolor",
+        "make it soft like a watercolor painting",
+        "a watercolor drawing of this scene",
+    ),
+    "cartoon": (
+        "make it an animated cartoon",
+        "make it a page of a comic book",
+        "draw everything like in a cartoon movie",
+    ),
+    "pop_art": (
+        "paint it as pop art in bold colors",
+        "a warhol print",
+        "make a bright pop art picture like warhol",
+    ),
+    "wooden_statue": (
+        "make them look like statues of wood",
+        "make it look carved from wood",
+        "everything should be made of brown wood",
+    ),
+    "marble_statue": (
+        "make them look like statues of marble",
+        "make it look carved from white marble",
+        "everything should be made of white stone",
+    ),
+    "blueprint": (
+        "draw it as a blueprint",
+        "make an architect blueprint with white lines",
+        "white lines on a blue technical drawing",
+    ),
+    "neon_lights": (
+        "draw it with neon lights",
+        "make it a glowing neon sign",
+        "turn all the edges into bright neon",
+    ),
+    "green_to_red": (
+        "change the green parts to red",
+        "all that is green should become red",
+        "give the green things a red color",
+    ),
+    "green_to_purple": (
+        "change the green parts to purple",
+        "all that is green should become purple",
+        "give the green things a purple color",
+    ),
+    "red_to_blue": (
+        "change the red parts to blue",
+        "all that is red should become blue",
+        "give the red things a blue color",
+    ),
+    "red_to_green": (
+        "change the red parts to green",
+        "all that is red should become green",
+        "give the red things a green color",
+    ),
+    "blue_to_orange": (
+        "change the blue parts to orange",
+        "all that is blue should become orange",
+        "give the blue things an orange color",
+    ),
+    "yellow_to_pink": (
+        "change the yellow parts to pink",
+        "all that is yellow should become pink",
+        "give the yellow things a pink color",
+    ),
+    "only_red": (
+        "keep only red in color",
+        "make everything black and white but red",
+        "take away all colors that are not red",
+    ),
 }

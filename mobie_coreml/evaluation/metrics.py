@@ -11,6 +11,10 @@ from mobie_coreml import metrics
 
 Array = npt.NDArray[np.float32]
 
+Plane = npt.NDArray[np.float64]
+
+INNER = (slice(metrics.SSIM_MARGIN, -metrics.SSIM_MARGIN),) * 2
+"""The pixels that have a structural similarity."""
 HIGHEST_DB = 100.0
 """PSNR that equal images get, so that means stay finite."""
 
@@ -27,12 +31,18 @@ def psnr(reference: Array, result: Array, weight: npt.NDArray[Any] | None = None
     return min(metrics.psnr(reference, result, peak=1.0, weight=plane), HIGHEST_DB)
 
 
-def ssim(reference: Array, result: Array, weight: npt.NDArray[Any] | None = None) -> float:
-    """Mean structural similarity over pixels and channels, weighted by a region plane (H, W) if one is given.
+def similarity(reference: Array, result: Array) -> Plane:
+    """Structural similarity around every pixel of `INNER`, mean over the channels: (H - 10, W - 10).
 
     Images must be at least 11x11.
     """
-    return metrics.ssim(np.moveaxis(reference, -1, 0), np.moveaxis(result, -1, 0), peak=1.0, weight=weight)
+    planes = metrics.ssim_map(np.moveaxis(reference, -1, 0), np.moveaxis(result, -1, 0), peak=1.0)
+    return np.asarray(planes.mean(axis=0), np.float64)
+
+
+def mean_over(values: Plane, region: npt.NDArray[np.bool_]) -> float | None:
+    """Mean of the values in a region of the same shape; None if it is empty."""
+    return float(values[region].mean()) if region.any() else None
 
 
 def best_color_transform(source: Array, target: Array) -> Array:

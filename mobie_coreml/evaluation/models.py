@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,8 @@ from mobie_coreml.errors import InputError, WorkError
 from mobie_coreml.evaluation.frames import Pixels
 from mobie_coreml.manifest.content import FILE_NAME
 from mobie_coreml.models.checkpoint import Checkpoint, load_checkpoint
+
+Latents = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -41,29 +45,74 @@ class Sampling:
     seed: int = 0
 
 
-class EditingModel(Protocol):
-    """What an evaluation asks of a model; all frames are RGB (N, H, W, 3) uint8 of the model's size."""
+class EditingModel(ABC):
+    """What an evaluation asks of a model.
+
+    Frames are RGB (N, H, W, 3) uint8 of the model's size, latents (N, L, h, w) float32.
+
+    Attributes:
+        label: Name in reports.
+        sampling: How edits are drawn.
+    """
+
+    label: str
+    sampling: Sampling
 
     @property
-    def label(self) -> str:
-        """Name in reports."""
-
-    @property
+    @abstractmethod
     def description(self) -> dict[str, Any]:
         """How it is run, as plain values for JSON."""
 
     @property
+    @abstractmethod
+    def method(self) -> EditMethod:
+        """Frame size, schedule and guidance."""
+
+    @abstractmethod
+    def sampled(self, label: str, sampling: Sampling) -> EditingModel:
+        """The same networks under another name, with edits drawn in another way.
+
+        Raises:
+            InputError: a value is out of range.
+        """
+
+    @abstractmethod
+    def encode(self, frames: Pixels) -> Latents:
+        """Image latents of frames."""
+
+    @abstractmethod
+    def denoise(self, image_latents: Latents, prompts: Sequence[str]) -> Latents:
+        """Edited latents: every frame's by its prompt."""
+
+    @abstractmethod
+    def decode(self, latents: Latents) -> Pixels:
+        """Frames of latents."""
+
+    @property
     def frame_size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
+        return self.method.frame_size
 
     def reconstruct(self, frames: Pixels) -> Pixels:
         """Frames through encoder and decoder alone."""
+        return self.decode(self.encode(frames))
 
     def edit(self, frames: Pixels, prompts: Sequence[str]) -> Pixels:
-        """Every frame edited by its prompt."""
+        """Every frame edited by its prompt.
+
+        Raises:
+            InputError: their numbers differ.
+        """
+        if len(frames) != len(prompts):
+            raise InputError(f"{len(frames)} frames need as many prompts, not {len(prompts)}.")
+        return self.decode(self.denoise(self.encode(frames), prompts))
+
+    def with_guidance(self, text: float, image: float) -> EditingModel:
+        """The same model at other guidance scales."""
+        return self.sampled(self.label, replace(self.sampling, text_guidance=text, image_guidance=image))
 
 
-class CheckpointModel:
+class CheckpointModel(EditingModel):
     """A checkpoint that PyTorch runs directly, several frames and all passes of a step in one forward.
 
     The noise is that of an edit with `seed` and fixed noise, so a converted model gives the same frames.
@@ -88,46 +137,53 @@ class CheckpointModel:
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise InputError(f"A checkpoint cannot be run in {precision}.", "Choose fp32 or bf16.")
-        self.label = label
-        self._method = checkpoint_method(checkpoint).with_steps(sampling.steps, sampling.sampler)
-        self._scales = _choose(self._method, sampling)
-        self._passes = self._method.passes(*self._scales)
         self._precision = precision
-        self._seed = sampling.seed
-        self._draws = [torch.from_numpy(values) for values in self._method.noise(sampling.seed)]
+        self._own_method = checkpoint_method(checkpoint)
         self._tokenizer = checkpoint.tokenizer
+        self._set(label, sampling)
         self._autoencoder = checkpoint.autoencoder().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._unet = checkpoint.unet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._text_encoder = checkpoint.text_encoder()
         self._states: dict[str, torch.Tensor] = {}
 
+    def _set(self, label: str, sampling: Sampling) -> None:
+        self.label, self.sampling = label, sampling
+        self._method = self._own_method.with_steps(sampling.steps, sampling.sampler)
+        self._scales = _choose(self._method, sampling)
+        self._passes = self._method.passes(*self._scales)
+        self._draws = [torch.from_numpy(values) for values in self._method.noise(sampling.seed)]
+
+    def sampled(self, label: str, sampling: Sampling) -> CheckpointModel:
+        """The same networks under another name, with edits drawn in another way."""
+        other = copy.copy(self)
+        other._set(label, sampling)
+        return other
+
     @property
     def description(self) -> dict[str, Any]:
         """Runtime, precision, schedule and guidance."""
-        return _description("torch", self._precision, self._method, self._scales, self._seed)
+        return _description("torch", self._precision, self._method, self._scales, self.sampling.seed)
 
     @property
-    def frame_size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
-        return self._method.frame_size
+    def method(self) -> EditMethod:
+        """Frame size, schedule and guidance."""
+        return self._method
 
-    def reconstruct(self, frames: Pixels) -> Pixels:
-        """Frames through encoder and decoder alone."""
+    def encode(self, frames: Pixels) -> Latents:
+        """Image latents of frames."""
         with torch.inference_mode(), self._arithmetic():
-            return _to_pixels(self._autoencoder.decode(self._autoencoder.encode(_to_tensor(frames))))
+            return np.asarray(self._autoencoder.encode(_to_tensor(frames)).float().numpy(), np.float32)
 
-    def edit(self, frames: Pixels, prompts: Sequence[str]) -> Pixels:
-        """Every frame edited by its prompt."""
-        if len(frames) != len(prompts):
-            raise InputError(f"{len(frames)} frames need as many prompts, not {len(prompts)}.")
+    def denoise(self, image_latents: Latents, prompts: Sequence[str]) -> Latents:
+        """Edited latents: every frame's by its prompt."""
         with torch.inference_mode(), self._arithmetic():
-            image_latents = self._autoencoder.encode(_to_tensor(frames)).float()
-            null = self._text("").expand(len(frames), -1, -1)
+            image = torch.from_numpy(image_latents)
+            null = self._text("").expand(len(image), -1, -1)
             text = torch.cat([self._text(prompt) for prompt in prompts])
             states = torch.cat([text if one.text else null for one in self._passes])
-            images = torch.cat([image_latents * float(one.image) for one in self._passes])
+            images = torch.cat([image * float(one.image) for one in self._passes])
             draws = iter(self._draws)
-            latents = next(draws).expand_as(image_latents)
+            latents = next(draws).expand_as(image)
             for step in self._method.steps:
                 noisy = latents.repeat(len(self._passes), 1, 1, 1)
                 output = self._unet(
@@ -140,7 +196,12 @@ class CheckpointModel:
                 estimates = (x_scale * noisy + out_scale * output).chunk(len(self._passes))
                 x0 = combine_passes(self._passes, estimates)
                 latents = step.advance(latents, x0, next(draws).expand_as(latents) if step.noise else None)
-            return _to_pixels(self._autoencoder.decode(latents))
+            return np.asarray(latents.numpy(), np.float32)
+
+    def decode(self, latents: Latents) -> Pixels:
+        """Frames of latents."""
+        with torch.inference_mode(), self._arithmetic():
+            return _to_pixels(self._autoencoder.decode(torch.from_numpy(latents)))
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[Any]:
         if self._precision == "fp32":
@@ -158,7 +219,7 @@ class CheckpointModel:
         return self._states[prompt]
 
 
-class FolderModel:
+class FolderModel(EditingModel):
     """A converted model folder, run frame by frame through the editor that `mobie edit` uses.
 
     Args:
@@ -181,52 +242,77 @@ class FolderModel:
         runtime: str | None = None,
         precision: str = "fp32",
     ) -> None:
-        self.label = label
-        editor = open_editor(str(path), runtime=runtime, precision=precision)
-        self._editor = editor.with_steps(sampling.steps, sampling.sampler)
-        self._runtime, self._precision, self._seed = runtime or package_runtime(), precision, sampling.seed
+        self._opened = open_editor(str(path), runtime=runtime, precision=precision)
+        self._runtime, self._precision = runtime or package_runtime(), precision
+        self._set(label, sampling)
+
+    def _set(self, label: str, sampling: Sampling) -> None:
+        self.label, self.sampling = label, sampling
+        self._editor = self._opened.with_steps(sampling.steps, sampling.sampler)
         self._scales = _choose(self._editor.method, sampling)
+        self._noise = self._editor.noise(sampling.seed)
+
+    def sampled(self, label: str, sampling: Sampling) -> FolderModel:
+        """The same packages under another name, with edits drawn in another way."""
+        other = copy.copy(self)
+        other._set(label, sampling)
+        return other
 
     @property
     def description(self) -> dict[str, Any]:
         """Runtime, precision, schedule and guidance."""
-        return _description(self._runtime, self._precision, self._editor.method, self._scales, self._seed)
+        return _description(self._runtime, self._precision, self.method, self._scales, self.sampling.seed)
 
     @property
-    def frame_size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
-        return self._editor.method.frame_size
+    def method(self) -> EditMethod:
+        """Frame size, schedule and guidance."""
+        return self._editor.method
 
-    def reconstruct(self, frames: Pixels) -> Pixels:
-        """Frames through encoder and decoder alone."""
-        return np.stack([self._editor.decode(self._editor.encode(frame)) for frame in frames])
+    def encode(self, frames: Pixels) -> Latents:
+        """Image latents of frames."""
+        return np.concatenate([self._editor.encode(frame) for frame in frames]).astype(np.float32)
 
-    def edit(self, frames: Pixels, prompts: Sequence[str]) -> Pixels:
-        """Every frame edited by its prompt."""
-        noise = self._editor.noise(self._seed)
-        return np.stack(
+    def denoise(self, image_latents: Latents, prompts: Sequence[str]) -> Latents:
+        """Edited latents: every frame's by its prompt."""
+        return np.concatenate(
             [
-                self._editor.edit(frame, self._editor.condition(prompt, *self._scales), noise)
-                for frame, prompt in zip(frames, prompts, strict=True)
+                self._editor.denoise(latents[None], self._editor.condition(prompt, *self._scales), self._noise)
+                for latents, prompt in zip(image_latents, prompts, strict=True)
             ]
         )
 
+    def decode(self, latents: Latents) -> Pixels:
+        """Frames of latents."""
+        return np.stack([self._editor.decode(one[None]) for one in latents])
+
 
 def open_model(
-    model: str, sampling: Sampling = Sampling(), *, runtime: str | None = None, precision: str = "fp32"
+    model: str,
+    sampling: Sampling = Sampling(),
+    *,
+    label: str | None = None,
+    runtime: str | None = None,
+    precision: str = "fp32",
 ) -> EditingModel:
     """Opens a model folder (it holds `mobie.json`) or a checkpoint ("nano" for the one inside the package).
+
+    Args:
+        model: Its path or name.
+        sampling: How edits are drawn.
+        label: Name in reports, None for the folder's.
+        runtime: Of model folders.
+        precision: Of the arithmetic.
 
     Raises:
         InputError: it is neither, or an option doesn't fit it.
     """
     path = Path(model)
-    label = path.absolute().name
+    name = path.absolute().name if label is None else label
     if (path / FILE_NAME).is_file():
-        return FolderModel(path, label, sampling, runtime=runtime, precision=precision)
+        return FolderModel(path, name, sampling, runtime=runtime, precision=precision)
     if runtime not in (None, "torch"):
         raise InputError(f"{model} is not a model folder, and a checkpoint runs on torch alone.", "Convert it first.")
-    return CheckpointModel(load_checkpoint(model), label, sampling, precision=precision)
+    return CheckpointModel(load_checkpoint(model), name, sampling, precision=precision)
 
 
 def _choose(method: EditMethod, sampling: Sampling) -> tuple[float, float]:

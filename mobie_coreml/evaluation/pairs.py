@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -25,14 +26,26 @@ _MOST_DRAWS = 200
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """The same two instructions in wordings that training never saw."""
+
+    phrase: str
+    wrong_phrase: str
+
+
+@dataclass(frozen=True)
 class Pair:
-    """A frame with the right instruction for a known truth, and a wrong one that asks for something else there."""
+    """A frame with the right instruction for a known truth, and a wrong one that asks for something else there.
+
+    `unseen` is None where the pair is tried in one wording alone.
+    """
 
     frame: EvaluationFrame
     edit: Edit
     phrase: str
     wrong: Edit
     wrong_phrase: str
+    unseen: Unseen | None = None
 
 
 def draw_pairs(
@@ -41,6 +54,7 @@ def draw_pairs(
     *,
     per_instruction: int,
     phrases: Phrases = "canonical",
+    unseen: int = 0,
     seed: int = 0,
 ) -> list[Pair]:
     """Draws up to `per_instruction` frames of every source for every instruction.
@@ -52,6 +66,8 @@ def draw_pairs(
         instructions: Names of edits, None for all.
         per_instruction: Pairs of one source and one instruction.
         phrases: The canonical wording, one that training used, or one that it never saw.
+        unseen: So many of the pairs of one source and one instruction are tried in an unseen wording too; those of an
+            instruction take its held-out wordings in turn.
         seed: The same arguments draw the same pairs.
 
     Returns:
@@ -66,6 +82,7 @@ def draw_pairs(
     order = {id(frame): place for place, frame in enumerate(frames)}
     sources = list(dict.fromkeys(frame.source for frame in frames))
     pairs: list[Pair] = []
+    turns = Counter[str]()
     for source in sources:
         own = [frame for frame in frames if frame.source == source]
         for edit in edits:
@@ -78,7 +95,12 @@ def draw_pairs(
                 truth = edit.apply(frame.image)
                 if psnr(frame.image, truth) < VISIBLE_DB:
                     wrong = _wrong(edit, frame, truth, rng)
-                    pairs.append(Pair(frame, edit, _phrase(edit, phrases, rng), wrong, _phrase(wrong, phrases, rng)))
+                    other = None
+                    if found < unseen:
+                        other = Unseen(_in_turn(edit, turns[edit.name]), _in_turn(wrong, turns[edit.name]))
+                        turns[edit.name] += 1
+                    words = _phrase(edit, phrases, rng), _phrase(wrong, phrases, rng)
+                    pairs.append(Pair(frame, edit, words[0], wrong, words[1], other))
                     found += 1
     if not pairs:
         raise InputError("No instruction has anything to do on these frames.", "Give other frames or instructions.")
@@ -98,3 +120,7 @@ def _phrase(edit: Edit, phrases: Phrases, rng: np.random.Generator) -> str:
     if phrases == "canonical":
         return edit.phrases[0]
     return str(rng.choice(edit.phrases if phrases == "training" else edit.held_out_phrases))
+
+
+def _in_turn(edit: Edit, turn: int) -> str:
+    return edit.held_out_phrases[turn % len(edit.held_out_phrases)]

@@ -1,63 +1,82 @@
-"""The forms of an evaluation: JSON, Markdown, HTML, and tables for the terminal. All show the same figures."""
+"""The forms of an evaluation: JSON, Markdown, and tables for the terminal. All show the same figures."""
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
-from mobie_coreml.evaluation.evaluate import Evaluation
-from mobie_coreml.evaluation.summary import Summary, by_group, by_instruction, by_source, regions, targets
+from mobie_coreml.evaluation.goals import goals, reference_of
+from mobie_coreml.evaluation.grid import Grid, markdown_table, number
+from mobie_coreml.evaluation.scores import Evaluation, rounded
+from mobie_coreml.evaluation.stage_table import stage_grids
+from mobie_coreml.evaluation.summary import (
+    RegionSummary,
+    Summary,
+    by_group,
+    by_instruction,
+    by_source,
+    mean_clips,
+    mean_sharpness,
+    motion,
+    regions,
+    unseen,
+)
+from mobie_coreml.evaluation.temporal import ClipScores
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-_EXPLANATION = (
+EXPLANATION = (
     "Decibels are PSNR to the known truth (peak 1), means over the pairs. Limit: the truth through encoder and decoder "
     "alone. Colour: the best affine RGB transform of the source, fitted to the truth. Edit made: the projection of the "
     "change on the wanted change. Contests with the source count pairs where the edit changes more than the "
-    "autoencoder's own error; those with the colour transform, pairs where the edit is none by more than that error."
+    "autoencoder's own error; those with the colour transform, pairs where the edit is none by more than that error. "
+    "Temporal error: mean difference of the changes from frame to frame, levels of 255, and its share of the truth's "
+    "own change. Flicker: what changes along the source's optical flow, over the source's and the truth's own. "
+    "Spectrum: mean distance of radially averaged power spectra. Every definition is in docs/evaluation.md."
 )
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A titled table of text; the first column is a name, the others figures."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-def as_dict(evaluations: Sequence[Evaluation], settings: dict[str, Any]) -> dict[str, Any]:
+def as_dict(evaluations: Sequence[Evaluation], settings: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
     """Everything, a row for every pair included, as plain values for JSON.
 
     Args:
         evaluations: One a model.
         settings: How the pairs were chosen.
+        inputs: Digests of what was evaluated on.
     """
     return {
         "settings": settings,
-        "models": [
-            {
-                **evaluation.as_dict(),
-                "groups": [summary.as_dict() for summary in by_group(evaluation)],
-                "instructions": [summary.as_dict() for summary in by_instruction(evaluation)],
-                "sources": [summary.as_dict() for summary in by_source(evaluation)],
-                "regions": [summary.as_dict() for summary in regions(evaluation)],
-                "targets": [asdict(target) for target in targets(evaluation)],
-            }
-            for evaluation in evaluations
-        ],
+        "inputs": inputs,
+        "stages": [asdict(grid) for grid in stage_grids(evaluations)],
+        "models": [_model(evaluations, place) for place in range(len(evaluations))],
     }
 
 
-def grids(evaluation: Evaluation) -> list[Grid]:
-    """The tables of one model."""
+def _model(evaluations: Sequence[Evaluation], place: int) -> dict[str, Any]:
+    evaluation = evaluations[place]
+    in_other_words, clips = unseen(evaluation), motion(evaluation)
+    summaries: dict[str, Any] = rounded(
+        {
+            "regions": [asdict(summary) for summary in regions(evaluation)],
+            "autoencoder_regions": [asdict(summary) for summary in regions(evaluation, "autoencoder")],
+            "sharpness": asdict(mean_sharpness(evaluation)),
+            "unseen": None if in_other_words is None else asdict(in_other_words),
+            "motion": None if clips is None else asdict(clips),
+        }
+    )
+    return {
+        **evaluation.as_dict(),
+        "groups": [summary.as_dict() for summary in by_group(evaluation)],
+        "instructions": [summary.as_dict() for summary in by_instruction(evaluation)],
+        "sources": [summary.as_dict() for summary in by_source(evaluation)],
+        **summaries,
+        "goals": [asdict(goal) for goal in goals(evaluation, reference_of(evaluations, place))],
+    }
+
+
+def grids(evaluation: Evaluation, reference: Evaluation | None = None) -> list[Grid]:
+    """The tables of one model; with goals beside a slower one, if it is given."""
     scores = ("pairs", "right", "wrong", "source", "colour", "limit", "SSIM")
     contests = ("edit made", "beats wrong", "beats source", "beats colour")
     tables = [
@@ -77,31 +96,13 @@ def grids(evaluation: Evaluation) -> list[Grid]:
     ):
         tables.append(Grid(f"Edits by {what}, PSNR in dB", (what, *scores), _scores(summaries)))
         tables.append(Grid(f"Contests by {what}", (what, *contests), _contests(summaries)))
-    local = regions(evaluation)
-    if local:
-        tables.append(
-            Grid(
-                "Local edits, region by region",
-                ("instruction", "pairs", "region", "edited dB", "edited SSIM", "preserved dB", "preserved SSIM"),
-                tuple(
-                    (
-                        one.name.replace("_", " "),
-                        str(one.pairs),
-                        f"{100 * one.share:.0f} %",
-                        _number(one.edited_db, 1),
-                        _number(one.edited_ssim, 3),
-                        _number(one.preserved_db, 1),
-                        _number(one.preserved_ssim, 3),
-                    )
-                    for one in local
-                ),
-            )
-        )
+    tables += _regions(evaluation) + _unseen(evaluation) + _clips(evaluation) + _guidance(evaluation)
+    found = goals(evaluation, reference)
     tables.append(
         Grid(
-            "Targets",
-            ("target", "wanted", "found", "met"),
-            tuple((one.name, one.wanted, one.found, "yes" if one.met else "no") for one in targets(evaluation)),
+            "Goals",
+            ("goal", "wanted", "found", "met"),
+            tuple((one.name, one.wanted, one.found, "yes" if one.met else "no") for one in found),
         )
     )
     return tables
@@ -118,62 +119,105 @@ def headline(evaluation: Evaluation) -> str:
     )
 
 
-def rich_table(grid: Grid) -> Table:
-    """The table for a terminal."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=grid.title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
-    for place, column in enumerate(grid.columns):
-        table.add_column(column, justify="left" if place == 0 else "right", no_wrap=place == 0)
-    for row in grid.rows:
-        table.add_row(*row)
-    return table
-
-
 def markdown(evaluations: Sequence[Evaluation]) -> str:
-    """All tables as Markdown."""
-    lines = ["# Evaluation", "", _EXPLANATION, ""]
-    for evaluation in evaluations:
+    """All tables as Markdown, the stage table first."""
+    lines = ["# Evaluation", "", EXPLANATION, "", "## Stages", ""]
+    for grid in stage_grids(evaluations):
+        lines += markdown_table(grid)
+    for place, evaluation in enumerate(evaluations):
         lines += [f"## {headline(evaluation)}", ""]
-        for grid in grids(evaluation):
-            lines += [f"### {grid.title}", "", "| " + " | ".join(grid.columns) + " |"]
-            lines.append("| --- |" + " ---: |" * (len(grid.columns) - 1))
-            lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in grid.rows]
-            lines.append("")
+        for grid in grids(evaluation, reference_of(evaluations, place)):
+            lines += markdown_table(grid)
     return "\n".join(lines)
 
 
-_STYLE = (
-    "body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:76em;padding:0 1em;color:#222;background:#fff}"
-    "table{border-collapse:collapse;margin:.5em 0 1.5em}th,td{padding:.25em .7em;border-bottom:1px solid #ddd;"
-    "text-align:right}th:first-child,td:first-child{text-align:left}img{max-width:100%}"
-)
+def _regions(evaluation: Evaluation) -> list[Grid]:
+    def row(name: str, one: RegionSummary) -> tuple[str, ...]:
+        return (
+            name.replace("_", " "),
+            str(one.pairs),
+            f"{100 * one.share:.0f} %",
+            number(one.edited_db, 1),
+            number(one.edited_ssim, 3),
+            number(one.preserved_db, 1),
+            number(one.preserved_ssim, 3),
+        )
+
+    local = regions(evaluation)
+    if not local:
+        return []
+    rows = [row(one.name, one) for one in local]
+    rows.append(row("autoencoder alone", regions(evaluation, "autoencoder")[-1]))
+    columns = ("instruction", "pairs", "region", "edited dB", "edited SSIM", "preserved dB", "preserved SSIM")
+    return [Grid("Local edits, region by region", columns, tuple(rows))]
 
 
-def html_page(evaluations: Sequence[Evaluation], sheet: bytes | None = None) -> str:
-    """One page without outside references.
+def _unseen(evaluation: Evaluation) -> list[Grid]:
+    one = unseen(evaluation)
+    if one is None:
+        return []
+    rows = (
+        (
+            "canonical",
+            str(one.pairs),
+            number(one.usual_db, 2),
+            str(one.usual_over_wrong),
+            _share(one.usual_edit_fraction),
+        ),
+        (
+            "unseen",
+            str(one.pairs),
+            number(one.unseen_db, 2),
+            str(one.unseen_over_wrong),
+            _share(one.unseen_edit_fraction),
+        ),
+    )
+    return [Grid("Wordings that training never saw", ("wording", "pairs", "PSNR", "beats wrong", "edit made"), rows)]
 
-    Args:
-        evaluations: One a model.
-        sheet: A contact sheet as PNG, put at the end.
-    """
-    parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Evaluation</title>',
-        f"<style>{_STYLE}</style></head><body><h1>Evaluation</h1><p>{html.escape(_EXPLANATION)}</p>",
-    ]
-    for evaluation in evaluations:
-        parts.append(f"<h2>{html.escape(headline(evaluation))}</h2>")
-        for grid in grids(evaluation):
-            head = "".join(f"<th>{html.escape(column)}</th>" for column in grid.columns)
-            body = "".join(
-                "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in grid.rows
+
+def _clips(evaluation: Evaluation) -> list[Grid]:
+    def row(name: str, own: Sequence[ClipScores]) -> tuple[str, ...]:
+        one = mean_clips(own)
+        figures = (
+            one.difference_error, one.autoencoder_difference_error, one.truth_difference,
+            one.warp_error, one.truth_warp_error, one.source_warp_error, one.gradient_ratio,
+        )  # fmt: skip
+        return (name.replace("_", " "), *(number(figure, 2) for figure in figures))
+
+    if not evaluation.clips:
+        return []
+    rows = [row(f"{one.source}: {one.instruction}", [one]) for one in evaluation.clips]
+    columns = ("clip", "error", "limit", "change", "warp", "truth", "source", "ratio")
+    title = "Motion: temporal error, autoencoder's, truth's change; warp error, truth's, source's; gradient ratio"
+    return [Grid(title, columns, (*rows, row("all", evaluation.clips)))]
+
+
+def _guidance(evaluation: Evaluation) -> list[Grid]:
+    rows = []
+    for one in evaluation.guidance:
+        what, digits = ("share of the edit", 2) if one.scale == "text" else ("PSNR to the source", 1)
+        curve = one.median_curve
+        rows.append(
+            (
+                f"{one.scale}: {what}",
+                str(len(one.curves)),
+                f"{number(curve[0], digits)} at {one.grid[0]:g}",
+                f"{number(curve[-1], digits)} at {one.grid[-1]:g}",
+                number(one.mean_spearman, 2),
+                number(one.median_spearman, 2),
+                "yes" if one.median_rises else "no",
             )
-            parts.append(f"<h3>{html.escape(grid.title)}</h3><table><tr>{head}</tr>{body}</table>")
-    if sheet is not None:
-        data = base64.b64encode(sheet).decode("ascii")
-        parts.append(f'<h2>Frames</h2><img alt="source, truth, result" src="data:image/png;base64,{data}">')
-    return "".join([*parts, "</body></html>\n"])
+        )
+    columns = (
+        "scale",
+        "pairs",
+        "lowest median",
+        "highest median",
+        "Spearman",
+        "median Spearman",
+        "median pair rises",
+    )
+    return [Grid("Control by guidance", columns, tuple(rows))] if rows else []
 
 
 def _scores(summaries: Sequence[Summary]) -> tuple[tuple[str, ...], ...]:
@@ -192,12 +236,12 @@ def _contests(summaries: Sequence[Summary]) -> tuple[tuple[str, ...], ...]:
     return tuple(
         (
             one.name.replace("_", " "),
-            f"{100 * one.edit_fraction:.0f} %",
+            _share(one.edit_fraction),
             *(str(wins) if wins.contests else "-" for wins in (one.over_wrong, one.over_source, one.over_color)),
         )
         for one in summaries
     )
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"

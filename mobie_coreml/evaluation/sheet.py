@@ -6,8 +6,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from mobie_coreml.errors import InputError
@@ -20,12 +18,16 @@ _BACKGROUND, _INK = (24, 24, 24), (235, 235, 235)
 
 @dataclass
 class SheetRow:
-    """An instruction's frame, its truth and results, all (H, W, 3) uint8."""
+    """An instruction's pair, its truth and results, (H, W, 3) uint8 each."""
 
-    phrase: str
-    source: Pixels
+    pair: Pair
     truth: Pixels
     results: list[Pixels] = field(default_factory=list)
+
+    @property
+    def source(self) -> Pixels:
+        """The unedited frame."""
+        return self.pair.frame.pixels
 
 
 class SheetRows:
@@ -37,24 +39,20 @@ class SheetRows:
 
     def __init__(self, source: str | None = None) -> None:
         self._source = source
-        self._rows: dict[str, tuple[int, SheetRow]] = {}
+        self._rows: dict[str, SheetRow] = {}
 
-    def keep(self, pair: Pair, truth: npt.NDArray[np.float32], result: Pixels) -> None:
+    def keep(self, pair: Pair, truth: Pixels, result: Pixels) -> None:
         """Takes one result, if the sheet shows this pair."""
         self._source = self._source or pair.frame.source
-        if pair.frame.source != self._source:
-            return
-        if pair.edit.name not in self._rows:
-            levels = np.floor(truth * 255 + np.float32(0.5)).astype(np.uint8)
-            self._rows[pair.edit.name] = (id(pair), SheetRow(pair.phrase, pair.frame.pixels, levels))
-        identity, row = self._rows[pair.edit.name]
-        if identity == id(pair):
-            row.results.append(result)
+        if pair.frame.source == self._source:
+            row = self._rows.setdefault(pair.edit.name, SheetRow(pair, truth))
+            if row.pair is pair:
+                row.results.append(result)
 
     @property
     def rows(self) -> list[SheetRow]:
         """What was kept, in the order it came."""
-        return [row for _, row in self._rows.values()]
+        return list(self._rows.values())
 
 
 def contact_sheet(rows: Sequence[SheetRow], labels: Sequence[str], across: int = 1) -> Image.Image:
@@ -85,7 +83,7 @@ def contact_sheet(rows: Sequence[SheetRow], labels: Sequence[str], across: int =
         left, top = block * (number % across), _BAR + (height + _BAR) * (number // across)
         for column, pixels in enumerate((row.source, row.truth, *row.results)):
             sheet.paste(Image.fromarray(pixels), (left + column * width, top))
-        draw.text((left + 4, top + height + 2), row.phrase, fill=_INK, font=font)
+        draw.text((left + 4, top + height + 2), row.pair.phrase, fill=_INK, font=font)
     return sheet
 
 

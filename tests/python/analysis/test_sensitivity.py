@@ -19,7 +19,7 @@ from torch import nn
 from mobie_coreml.analysis.calibration import Calibration
 from mobie_coreml.analysis.cases import Cases, psnr_db
 from mobie_coreml.analysis.second_order import estimate
-from mobie_coreml.analysis.sensitivity import SensitivityOptions, rank_correlation, take_sensitivity
+from mobie_coreml.analysis.sensitivity import SensitivityOptions, take_sensitivity
 from mobie_coreml.analysis.sensitivity_file import load_sensitivity, save_sensitivity
 from mobie_coreml.analysis.tensors import Palettes
 from mobie_coreml.ane.components import Component
@@ -123,20 +123,6 @@ def test_outputs_that_say_nothing_are_refused(value: float) -> None:
     component, _ = linear(np.ones((2, 2), np.float16))
     with pytest.raises(WorkError, match="y that is"):
         Cases(component, [Record("", {"x": np.ones((1, 2), np.float32)}, {"y": np.full((1, 2), value, np.float32)})])
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        ([1, 2, 3], [10, 20, 21], 1.0),
-        ([1, 2, 3], [3, 2, 1], -1.0),
-        ([1, 2, 3, 4], [1, 2, 4, 3], 0.8),
-        ([1, 1, 2], [1, 2, 3], math.sqrt(3) / 2),
-        ([1, 1], [1, 2], 0.0),
-    ],
-)
-def test_rank_correlation(one: list[float], other: list[float], expected: float) -> None:
-    assert rank_correlation(one, other) == pytest.approx(expected)
 
 
 def test_files_give_back_what_was_written(narrow: Narrow, tmp_path: Path) -> None:

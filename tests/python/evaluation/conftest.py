@@ -1,5 +1,6 @@
 """Models with known answers, and small pictures and clips of our own."""
 
+import copy
 from pathlib import Path
 
 import av
@@ -7,8 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mobie_coreml.diffusion.guidance import GuidanceRange
+from mobie_coreml.diffusion.schedule import NoiseSchedule
+from mobie_coreml.editing.method import EditMethod, one_pass
 from mobie_coreml.edits import EDITS
 from mobie_coreml.evaluation.frames import EvaluationFrame
+from mobie_coreml.evaluation.models import EditingModel, Sampling
 
 SIZE = (96, 64)
 INSTRUCTIONS = {phrase: edit for edit in EDITS.values() for phrase in edit.phrases + edit.held_out_phrases}
@@ -28,37 +33,67 @@ def scene(seed: int, width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
     return (np.clip(image + rng.normal(0, 0.01, image.shape), 0, 1) * 255).round().astype(np.uint8)
 
 
-class ScriptedModel:
-    """Edits as it is told: "truth", "nothing", or the name of one edit for every prompt; adds the same little noise."""
+class ScriptedModel(EditingModel):
+    """Edits as it is told: "truth", "nothing", or the name of one edit for every prompt; adds the same little noise.
 
-    def __init__(self, answer: str = "truth", error: float = 0.02) -> None:
+    Text guidance is the share of the edit that is made, 1 by default; image guidance takes that share from it again.
+    Latents are the pixels.
+    """
+
+    def __init__(self, answer: str = "truth", error: float = 0.02, image_range: tuple[float, float] = (0, 0)) -> None:
         self.label = f"scripted {answer}"
-        self.description = {
-            "runtime": "none", "precision": "exact", "sampler": "none", "steps": 1, "passes": 1,
-            "text_guidance": 1.0, "image_guidance": 1.0, "noise_seed": 0,
-        }  # fmt: skip
-        self.frame_size = SIZE
+        self.sampling = Sampling()
         self.batches: list[int] = []
         self.prompts: list[str] = []
-        self._answer = answer
-        self._error = error
+        self._answer, self._error, self._image_range = answer, error, image_range
 
-    def _noisy(self, images: np.ndarray) -> np.ndarray:
+    @property
+    def description(self):
+        return {
+            "runtime": "none", "precision": "exact", "sampler": "none", "steps": 1, "passes": 1,
+            "text_guidance": 1.0, "image_guidance": 0.0, "noise_seed": 0,
+        }  # fmt: skip
+
+    @property
+    def method(self) -> EditMethod:
+        return EditMethod(
+            frame_size=SIZE,
+            latent_shape=(1, 3, SIZE[1], SIZE[0]),
+            guidance_inputs=True,
+            passes=one_pass,
+            text_guidance=GuidanceRange(0.0, 1.0, 1.0),
+            image_guidance=GuidanceRange(*self._image_range, 0.0),
+            steps=(),
+            schedule=NoiseSchedule(),
+            sampler="ddim",
+        )
+
+    def sampled(self, label, sampling):
+        other = copy.copy(self)
+        other.label, other.sampling = label, sampling
+        return other
+
+    def encode(self, frames):
+        return np.asarray(frames.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+
+    def denoise(self, image_latents, prompts):
+        self.batches.append(len(prompts))
+        self.prompts += prompts
+        images = [np.ascontiguousarray(one.transpose(1, 2, 0)) for one in image_latents]
+        one_for_all = dict.fromkeys(prompts, EDITS.get(self._answer))
+        edits = {"truth": INSTRUCTIONS, "nothing": {}}.get(self._answer, one_for_all)
+        text, image = self.sampling.text_guidance, self.sampling.image_guidance
+        share = np.float32((1.0 if text is None else text) * (1.0 - (image or 0.0)))
+        made = [
+            one + share * (edits[prompt].apply(one) - one) if prompt in edits else one
+            for one, prompt in zip(images, prompts, strict=True)
+        ]
+        return np.stack(made).transpose(0, 3, 1, 2)
+
+    def decode(self, latents):
+        images = latents.transpose(0, 2, 3, 1)
         noise = np.random.default_rng(7).normal(0, self._error, images.shape[1:])
         return (np.clip(images + noise, 0, 1) * 255).round().astype(np.uint8)
-
-    def reconstruct(self, frames):
-        return self._noisy(frames / 255)
-
-    def edit(self, frames, prompts):
-        self.batches.append(len(frames))
-        self.prompts += prompts
-        images = [frame.astype(np.float32) / np.float32(255) for frame in frames]
-        if self._answer == "truth":
-            images = [INSTRUCTIONS[prompt].apply(image) for image, prompt in zip(images, prompts, strict=True)]
-        elif self._answer != "nothing":
-            images = [EDITS[self._answer].apply(image) for image in images]
-        return self._noisy(np.stack(images))
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +112,15 @@ def scripted_model():
 def frames() -> list[EvaluationFrame]:
     return [EvaluationFrame("photos", f"{n}.png", scene(n)) for n in range(4)] + [
         EvaluationFrame("clip", f"{n:05d}", scene(10 + n)) for n in range(3)
+    ]
+
+
+@pytest.fixture(scope="session")
+def row() -> list[EvaluationFrame]:
+    """Five consecutive frames of a clip that moves two pixels a frame."""
+    wide = scene(3, SIZE[0] + 8, SIZE[1])
+    return [
+        EvaluationFrame("clip", f"{n:05d}", np.ascontiguousarray(wide[:, 2 * n : 2 * n + SIZE[0]])) for n in range(5)
     ]
 
 

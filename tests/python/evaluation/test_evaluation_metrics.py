@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobie_coreml import metrics
-from mobie_coreml.evaluation.metrics import HIGHEST_DB, best_color_transform, edit_fraction, psnr, ssim
+from mobie_coreml.evaluation.metrics import (
+    HIGHEST_DB,
+    INNER,
+    best_color_transform,
+    edit_fraction,
+    mean_over,
+    psnr,
+    similarity,
+)
 
 
 def picture(seed: int = 0, height: int = 40, width: int = 48) -> np.ndarray:
@@ -33,14 +41,18 @@ def test_psnr_of_equal_images_is_finite_and_regions_count_alone():
     assert psnr(image, changed, ~upper) == HIGHEST_DB
 
 
-def test_ssim_of_a_region_is_that_of_its_pixels():
+def test_similarity_is_that_of_the_planes_and_regions_count_alone():
     x, y = picture(1), picture(2)
-    assert ssim(x, x) == pytest.approx(1)
-    upper = np.zeros(x.shape[:2])
-    upper[:20] = 1
-    inner = metrics.ssim_map(np.moveaxis(x, 2, 0), np.moveaxis(y, 2, 0), peak=1.0)[:, :15]
-    assert ssim(x, y, upper) == pytest.approx(inner.mean())
-    assert ssim(x, y) != pytest.approx(inner.mean())
+    assert np.allclose(similarity(x, x), 1)
+    planes = metrics.ssim_map(np.moveaxis(x, 2, 0), np.moveaxis(y, 2, 0), peak=1.0)
+    found = similarity(x, y)
+    assert np.allclose(found, planes.mean(axis=0))
+    assert found.shape == x[..., 0][INNER].shape
+    upper = np.zeros(found.shape, bool)
+    upper[:15] = True
+    assert mean_over(found, upper) == pytest.approx(planes[:, :15].mean())
+    assert mean_over(found, ~upper) == pytest.approx(planes[:, 15:].mean())
+    assert mean_over(found, np.zeros(found.shape, bool)) is None
 
 
 @settings(max_examples=15, deadline=None)

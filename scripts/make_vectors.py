@@ -14,14 +14,14 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from vectors import geometry, manifests, noise, prompts, schedules, schema_text, unicode_tables
+from vectors import geometry, manifests, messages, noise, prompts, schedules, schema_text, unicode_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def make() -> Iterator[tuple[str, bytes]]:
     """Paths from the repository's root, and what belongs there."""
-    for module in (schema_text, unicode_tables, manifests, prompts, noise, geometry, schedules):
+    for module in (schema_text, unicode_tables, manifests, prompts, noise, geometry, schedules, messages):
         yield from module.make()
 
 

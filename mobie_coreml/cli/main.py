@@ -57,6 +57,7 @@ def _register() -> None:
         "recipe",
         "parity",
         "edit",
+        "serve",
         "train",
         "evaluate",
         "doctor",

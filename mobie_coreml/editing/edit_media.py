@@ -99,7 +99,7 @@ def edit_media(
         ]
         editor.finish_conditioning()
         sinks = [_sink(target, source, options, force) for target in targets]
-        stack.enter_context(_all_or_nothing(sinks, report.outputs))
+        stack.enter_context(all_or_nothing(sinks, report.outputs))
         placer = _Placer(editor.method.frame_size, options)
         fixed_noise = editor.noise(options.seed)
         started = time.monotonic()
@@ -180,7 +180,7 @@ def _sink(target: Target, source: Source, options: EditOptions, force: bool) -> 
 
 
 @contextmanager
-def _all_or_nothing(sinks: list[Sink], outputs: list[Path]) -> Iterator[None]:
+def all_or_nothing(sinks: list[Sink], outputs: list[Path]) -> Iterator[None]:
     """Commits every sink when the block succeeds; on any exception, interruption included, discards all of them.
 
     Folders that were made for the outputs go too.

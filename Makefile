@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS ?= 2
 JOBS ?= 2
 
-.PHONY: demo test test-python test-wheel test-swift test-slow lint format bench clean install
+.PHONY: demo test test-python test-wheel test-swift test-slow test-swift-slow lint format bench clean install
 
 demo: $(STAMP)
 	$(BIN)/python scripts/demo.py
@@ -30,6 +30,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	$(BIN)/python scripts/check_apple.py
 
 test-python: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow"
@@ -45,8 +46,18 @@ test-swift:
 		swift test --scratch-path build/swift; \
 	else echo "The Swift compiler was not found: the Swift tests were skipped."; fi
 
-test-slow: $(STAMP)
+test-slow: $(STAMP) test-swift-slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 3600
+	$(BIN)/python scripts/check_apple.py --whole
+
+# The long tests of Swift, optimized; then the others under the sanitizers.
+test-swift-slow:
+	@if swift --version 2>/dev/null | grep -q "Swift version"; then \
+		MOBIE_SLOW=1 swift test -c release -Xswiftc -enable-testing --scratch-path build/swift-slow && \
+		swift test --sanitize=thread --scratch-path build/swift-thread && \
+		LSAN_OPTIONS=suppressions=$(CURDIR)/tests/swift/leaks.supp \
+			swift test --sanitize=address --scratch-path build/swift-address; \
+	else echo "The Swift compiler was not found: the Swift tests were skipped."; fi
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

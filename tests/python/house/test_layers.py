@@ -19,11 +19,12 @@ ALLOWED: dict[str, set[str]] = {
     "ane": _DEEP,
     "runtime": _DEEP | {"ane", "manifest", "palettization"},
     "editing": _DEEP | {"ane", "runtime", "manifest"},
+    "serving": {"errors", "files", "editing", "manifest", "palettization"},
     "convert": _DEEP | {"ane", "runtime", "manifest", "palettization"},
     "training": _DEEP | {"edits", "metrics"},
     "evaluation": _DEEP | {"editing", "edits", "manifest", "metrics", "training"},
     "parity": _DEEP | {"ane", "runtime", "editing", "convert", "manifest", "metrics", "palettization"},
-    "analysis": _DEEP | {"ane", "runtime", "editing", "edits", "manifest", "parity", "palettization"},
+    "analysis": _DEEP | {"ane", "runtime", "editing", "edits", "manifest", "metrics", "parity", "palettization"},
     "palettization": set(),
 }
 """`cli` may import everything, and nothing imports it."""

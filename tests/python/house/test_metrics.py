@@ -1,11 +1,11 @@
-"""PSNR and structural similarity against their definitions."""
+"""PSNR, structural similarity and rank correlation against their definitions."""
 
 import math
 
 import numpy as np
 import pytest
 
-from mobie_coreml.metrics import psnr, ssim, ssim_map
+from mobie_coreml.metrics import psnr, rank_correlation, ssim, ssim_map
 
 
 def test_psnr_of_a_known_error() -> None:
@@ -63,3 +63,17 @@ def test_ssim_falls_with_noise_and_is_symmetric() -> None:
     much = image + rng.normal(0, 50, image.shape)
     assert 1 > ssim(image, little, peak=255.0) > ssim(image, much, peak=255.0)
     assert ssim(image, much, peak=255.0) == pytest.approx(ssim(much, image, peak=255.0))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ([1, 2, 3], [10, 20, 21], 1.0),
+        ([1, 2, 3], [3, 2, 1], -1.0),
+        ([1, 2, 3, 4], [1, 2, 4, 3], 0.8),
+        ([1, 1, 2], [1, 2, 3], math.sqrt(3) / 2),
+        ([1, 1], [1, 2], 0.0),
+    ],
+)
+def test_rank_correlation(one: list[float], other: list[float], expected: float) -> None:
+    assert rank_correlation(one, other) == pytest.approx(expected)

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import MobieCore
@@ -74,10 +75,75 @@ struct EditScheduleTests {
         await conditioner.clear()
         _ = try await conditioner.condition(EditInstruction(prompt: "snow"))
         #expect(await backend.log.calls == [.textEncoder: 4, .conditioner: 12])
-        var cache = LimitedCache<Int, Int>(capacity: 3)
-        for number in 0..<100 { cache[number] = number }
+    }
+
+    @Test func promptsOfTheSameIDsShareTheirConditioning() async throws {
+        let backend = StandInBackend()
+        let conditioner = Conditioner(
+            backend: backend, manifest: try Models.manifest("embedded"), tokenizer: try Models.tokenizer())
+        for prompt in ["make it snow", "  Make it  SNOW\n", "make it snow"] {
+            _ = try await conditioner.condition(EditInstruction(prompt: prompt))
+        }
+        #expect(await backend.log.calls == [.textEncoder: 1, .conditioner: 1])
+        _ = try await conditioner.condition(EditInstruction(prompt: "make it snow", textGuidance: 3))
+        #expect(await backend.log.calls == [.textEncoder: 1, .conditioner: 2])
+    }
+
+    @Test func whatWasNotUsedForTheLongestTimeMakesRoom() {
+        var cache = LeastRecentlyUsed<Int, Int>(capacity: 3)
+        for number in 0..<3 { cache.keep(number, as: number) }
+        #expect(cache.value(of: 0) == 0)
+        cache.keep(3, as: 3)
+        #expect(cache.value(of: 1) == nil)
+        cache.keep(20, as: 2)
+        cache.keep(4, as: 4)
+        #expect([0, 2, 3, 4].map { cache.value(of: $0) } == [nil, 20, 3, 4])
+        for number in 0..<100 { cache.keep(number, as: number) }
         #expect(cache.count == 3)
-        #expect((cache[96], cache[97], cache[99]) == (nil, 97, 99))
+        cache.clear()
+        #expect(cache.count == 0)
+    }
+
+    /// A Denoiser without image latents beside the noisy ones starts from the frame's latents with noise.
+    @Test func imageToImageModelsStartFromTheFrame() async throws {
+        let corpus: ManifestCorpusTests.Corpus = try Vectors.decode("manifests.json")
+        var text = try #require(corpus.bases["embedded"])
+        let denoiser = try #require(text.range(of: "\"Denoiser\":{"))
+        let input = try #require(
+            text.range(
+                of: #"\{"name":"image_latents"[^}]*\},"#, options: .regularExpression,
+                range: denoiser.upperBound..<text.endIndex))
+        text.removeSubrange(input)
+        let read = try ModelManifest(parsing: Array(text.utf8))
+        #expect(read.startsFromImage)
+        #expect(try !Models.manifest("embedded").startsFromImage)
+        let manifest = read.replacing(
+            latents: [1, 4, 1, 1],
+            steps: [
+                ScheduleStep(timestep: 500, estimate: 0, latents: 1, noise: 0),
+                ScheduleStep(timestep: 250, estimate: 0.5, latents: 0.5, noise: 0),
+            ], guidance: read.method.guidance)
+        let backend = StandInBackend()
+        let conditioner = Conditioner(backend: backend, manifest: manifest, tokenizer: try Models.tokenizer())
+        let runner = EditRunner(backend: backend, manifest: manifest)
+        let noise = try await runner.noise(seed: 3, frame: 0)
+        let image: [Float] = [1, -2, 0.5, 0]
+        let edited = try await runner.denoise(
+            .init(mark: 4, values: image), try await conditioner.condition(EditInstruction(prompt: "snow")), noise)
+        // As the Python side computes it, and what one beta leaves.
+        let kept = manifest.method.noiseSchedule.alphasCumprod(at: 500)
+        #expect(abs(kept - 0.2763326838229746) < 1e-12)
+        #expect(manifest.method.noiseSchedule.alphasCumprod(at: 999) - 0.004660098513077238 < 1e-12)
+        let expected = zip(image, noise.initial).map { image, noise in
+            // The first step keeps its start; the Denoiser, which gets no image, gives 0.75 of it and k.
+            let start = half(Float(kept.squareRoot()) * image + Float((1 - kept).squareRoot()) * noise)
+            return 0.5 * half(0.75 * start + 0.25) + 0.5 * start
+        }
+        for (one, other) in zip(edited.values, expected) { #expect(abs(one - other) < 2e-3) }
+    }
+
+    private func half(_ value: Float) -> Float {
+        HalfPrecision.value(of: HalfPrecision.bits(of: Double(value)))
     }
 
     @Test func passesOfWeightZeroAreNotRun() async throws {
@@ -144,7 +210,10 @@ enum Models {
         return try ModelManifest(parsing: Array(try #require(corpus.bases[base]).utf8))
     }
 
-    static func tokenizer() throws -> CLIPTokenizer {
+    static func tokenizer() throws -> CLIPTokenizer { try sharedTokenizer.get() }
+
+    /// Read once: that takes longer than most tests.
+    private static let sharedTokenizer = Result {
         try CLIPTokenizer(
             vocabulary: try Vectors.bytes("\(vocabulary)/vocab.json"),
             merges: try Vectors.bytes("\(vocabulary)/merges.txt"))

@@ -1,6 +1,13 @@
 /// A device's heat, as Foundation's `ProcessInfo.ThermalState` names it.
 public enum ThermalState: String, Sendable, Codable, CaseIterable, Comparable {
-    case nominal, fair, serious, critical
+    /// Within normal limits.
+    case nominal
+    /// Slightly elevated.
+    case fair
+    /// High.
+    case serious
+    /// The device must cool down.
+    case critical
 
     public static func < (left: ThermalState, right: ThermalState) -> Bool {
         left.rank < right.rank
@@ -11,7 +18,16 @@ public enum ThermalState: String, Sendable, Codable, CaseIterable, Comparable {
 
 /// The camera's system pressure, as AVFoundation names it.
 public enum PressureLevel: String, Sendable, Codable, CaseIterable {
-    case nominal, fair, serious, critical, shutdown
+    /// Within normal limits.
+    case nominal
+    /// Slightly elevated.
+    case fair
+    /// Highly elevated.
+    case serious
+    /// Critically elevated.
+    case critical
+    /// The system takes the camera away.
+    case shutdown
 
     /// The thermal state that asks for as much.
     var asThermal: ThermalState {
@@ -96,7 +112,20 @@ public struct QualityController: Sendable, Equatable {
 
     /// Why the level is what it is.
     public enum Reason: String, Sendable, Codable {
-        case start, heat, pressure, power, slow, recovered, unchanged
+        /// Nothing was observed yet.
+        case start
+        /// Lowered for the device's heat.
+        case heat
+        /// Lowered for the camera's system pressure.
+        case pressure
+        /// Lowered to save power.
+        case power
+        /// Lowered because frames took too long.
+        case slow
+        /// Raised after calm.
+        case recovered
+        /// The level stayed.
+        case unchanged
     }
 
     /// Everything that the next decision depends on.

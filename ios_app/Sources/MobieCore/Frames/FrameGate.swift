@@ -9,7 +9,12 @@
 public struct FrameGate: Sendable {
     /// Stages in the order in which a frame passes them.
     public enum Stage: Int, Sendable, CaseIterable, Codable {
-        case encoder, denoiser, decoder
+        /// From the frame to its image latents.
+        case encoder
+        /// From image latents to edited latents, all steps and passes.
+        case denoiser
+        /// From edited latents to the edited frame.
+        case decoder
     }
 
     /// Why a frame gives no result.
@@ -77,6 +82,12 @@ public struct FrameGate: Sendable {
     public var liveFrames: [Int] {
         stages.values.map(\.frame) + (waiting.map { [$0.frame] } ?? [])
     }
+
+    /// Whether a frame that arrives replaces none.
+    public var isEntranceFree: Bool { waiting == nil }
+
+    /// Stages that are at work.
+    public var runningStages: Int { stages.values.count { !$0.isFinished } }
 
     /// A frame came.
     ///

@@ -15,6 +15,7 @@ public struct FrameSignature: Sendable, Equatable {
     ///   - bgra: Rows of `bytesPerRow` bytes.
     ///   - width: Pixels, at least 1.
     ///   - height: Pixels, at least 1.
+    ///   - bytesPerRow: At least four times the width.
     /// - Returns: nil where the bytes are fewer than the sizes say.
     public init?(bgra: UnsafeRawBufferPointer, width: Int, height: Int, bytesPerRow: Int) {
         guard width > 0, height > 0, bytesPerRow >= 4 * width, bgra.count >= (height - 1) * bytesPerRow + 4 * width

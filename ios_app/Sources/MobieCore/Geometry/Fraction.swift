@@ -16,14 +16,17 @@ public struct Fraction: Sendable, Hashable, Comparable {
     /// The nearest double.
     public var value: Double { Double(numerator) / Double(denominator) }
 
+    /// The sum; exact.
     public static func + (left: Fraction, right: Int) -> Fraction {
         Fraction(left.numerator + right * left.denominator, left.denominator)
     }
 
+    /// The difference; exact.
     public static func - (left: Fraction, right: Int) -> Fraction {
         left + -right
     }
 
+    /// The product; exact.
     public static func * (left: Fraction, right: Fraction) -> Fraction {
         Fraction(left.numerator * right.numerator, left.denominator * right.denominator)
     }

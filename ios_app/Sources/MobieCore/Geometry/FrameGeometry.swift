@@ -118,7 +118,9 @@ public struct FrameGeometry: Sendable, Equatable {
 
     /// The result inside an edited model frame.
     ///
-    /// - Parameter atSourceScale: Enlarge (or shrink) the result to the size of the crop, in source pixels.
+    /// - Parameters:
+    ///   - edited: Of the model's size.
+    ///   - atSourceScale: Enlarge (or shrink) the result to the size of the crop, in source pixels.
     /// - Throws: `GeometryError` where the frame has not the model's size.
     public func restore(
         _ edited: InterleavedImage, atSourceScale: Bool = false

@@ -1,13 +1,18 @@
 /// A value of a JSON document, with objects in the document's order.
 public enum JSONValue: Sendable, Equatable {
+    /// Nothing.
     case null
+    /// True or false.
     case bool(Bool)
     /// A number written without fraction and exponent that fits 64 bits.
     case integer(Int)
     /// Any other number; always finite.
     case number(Double)
+    /// A text.
     case string(String)
+    /// Values in order.
     case array([JSONValue])
+    /// Named values.
     case object(JSONObject)
 }
 

@@ -7,7 +7,14 @@ import Foundation
 public struct ModelLifecycle: Sendable, Equatable {
     /// Work that takes time and is shown to people.
     public enum Stage: String, Sendable, Codable, CaseIterable {
-        case verifying, compiling, loading, warmingUp
+        /// Every file is read and compared with its digest.
+        case verifying
+        /// Packages that were not compiled for this system before are.
+        case compiling
+        /// Core ML loads the compiled models.
+        case loading
+        /// A first inference runs.
+        case warmingUp
     }
 
     /// Why a model rests.
@@ -20,10 +27,21 @@ public struct ModelLifecycle: Sendable, Equatable {
 
     /// Where a model is.
     public enum State: Sendable, Equatable {
+        /// There is none, or it was freed.
         case absent
-        case verifying, compiling, loading, warmingUp
+        /// See `Stage.verifying`.
+        case verifying
+        /// See `Stage.compiling`.
+        case compiling
+        /// See `Stage.loading`.
+        case loading
+        /// See `Stage.warmingUp`.
+        case warmingUp
+        /// It did a real inference.
         case ready
+        /// It rests; `Event.resume` goes on.
         case suspended(SuspensionReason)
+        /// It cannot be used; `Event.retry` begins again.
         case failed(ModelFailure)
     }
 
@@ -35,11 +53,15 @@ public struct ModelLifecycle: Sendable, Equatable {
         case verified
         /// Compiled models are there; nothing was compiled where they already were.
         case compiled
+        /// All components are loaded.
         case loaded
         /// A real inference gave numbers.
         case warmedUp
+        /// The model has to rest.
         case suspend(SuspensionReason)
+        /// The rest is over.
         case resume
+        /// What was being done failed.
         case fail(ModelFailure)
         /// Try again after a failure.
         case retry
@@ -49,10 +71,17 @@ public struct ModelLifecycle: Sendable, Equatable {
 
     /// What the host has to do.
     public enum Effect: Sendable, Equatable {
-        case verify, compile, load
+        /// Compare every file with its digest.
+        case verify
+        /// Compile what was not compiled for this system before.
+        case compile
+        /// Load all components.
+        case load
         /// Before the first inference, which can end the process.
         case writeCrashMarker
+        /// Run a first inference.
         case warmUp
+        /// The inference ended, well or with an error that was reported.
         case removeCrashMarker
         /// Free the models.
         case release
@@ -120,7 +149,14 @@ public struct ModelLifecycle: Sendable, Equatable {
 public struct ModelFailure: LocalizedError, Sendable, Equatable {
     /// What failed.
     public enum Kind: String, Sendable, Codable {
-        case damaged, compilation, loading, inference
+        /// The folder is not as its manifest says.
+        case damaged
+        /// A package could not be compiled.
+        case compilation
+        /// A compiled model could not be loaded.
+        case loading
+        /// A component failed, or gave what it should not.
+        case inference
         /// For macOS alone, or for a newer system.
         case unsupported
         /// The last launches ended during warm-up on every kind of compute unit.

@@ -12,26 +12,42 @@ public struct ModelComponent: Sendable, Equatable {
 
     /// Core ML's compute units by name.
     public enum ComputeUnits: String, Sendable, Codable {
-        case all, cpuOnly, cpuAndGPU, cpuAndNeuralEngine
+        /// Whatever the device has.
+        case all
+        /// The CPU alone.
+        case cpuOnly
+        /// CPU and GPU.
+        case cpuAndGPU
+        /// CPU and Neural Engine.
+        case cpuAndNeuralEngine
     }
 
     /// Floating-point types of graphs.
     public enum Arithmetic: String, Sendable {
-        case fp16, fp32
+        /// Half precision.
+        case fp16
+        /// Single precision.
+        case fp32
     }
 
     /// How attentions are written.
     public enum Attention: String, Sendable {
         /// The component has none.
         case none = ""
+        /// For the GPU.
         case original
+        /// For the Neural Engine.
         case splitEinsum = "split-einsum"
+        /// For the Neural Engine, with the queries in pieces.
         case splitEinsumV2 = "split-einsum-v2"
     }
 
     /// Systems, oldest first.
     public enum DeploymentTarget: String, Sendable {
-        case iOS17, iOS18
+        /// iOS 17 and macOS 14.
+        case iOS17
+        /// iOS 18 and macOS 15.
+        case iOS18
     }
 
     /// Denoisers of more bits a weight than this, and of more bytes of weights than `macOSOnlyBytes`, are for macOS
@@ -92,7 +108,12 @@ public struct Palettes: Sendable, Equatable {
 public struct TensorInfo: Sendable, Equatable {
     /// Types of inputs and outputs.
     public enum ElementType: String, Sendable {
-        case int32, float16, float32
+        /// 32-bit integers.
+        case int32
+        /// Half precision.
+        case float16
+        /// Single precision.
+        case float32
         /// An 8-bit RGB pixel buffer of shape (1, 3, H, W).
         case image
     }

@@ -47,10 +47,15 @@ public struct ModelManifest: Sendable, Equatable {
 
 /// The five components, in the order in which a host runs them.
 public enum ComponentName: String, Sendable, CaseIterable, Codable {
+    /// From token ids to text states, once per prompt.
     case textEncoder = "TextEncoder"
+    /// From text states, timestep and scales to everything else that does not depend on the frame.
     case conditioner = "Conditioner"
+    /// From a frame to its image latents.
     case encoder = "Encoder"
+    /// From latents and conditioning to the x0 estimate, once per step and pass.
     case denoiser = "Denoiser"
+    /// From latents to the edited frame.
     case decoder = "Decoder"
 }
 
@@ -58,8 +63,11 @@ public enum ComponentName: String, Sendable, CaseIterable, Codable {
 public struct EditMethod: Sendable, Equatable {
     /// What the network predicts; the Denoiser returns the x0 estimate whatever it is.
     public enum PredictionType: String, Sendable {
+        /// The noise.
         case epsilon
+        /// The velocity, v.
         case velocity = "v_prediction"
+        /// The latents without noise, x0.
         case sample
     }
 
@@ -102,7 +110,7 @@ public struct Guidance: Sendable, Equatable {
 }
 
 /// Values of a guidance scale that the checkpoint was made for.
-public struct ScaleRange: Sendable, Equatable {
+public struct ScaleRange: Sendable, Hashable, Codable {
     /// Smallest.
     public let minimum: Double
     /// Largest.
@@ -172,7 +180,12 @@ public struct NoiseInfo: Sendable, Equatable {
 public struct StepSchedule: Sendable, Equatable {
     /// Where steps come from.
     public enum Sampler: String, Sendable {
-        case euler, ddim, lcm
+        /// Euler's method on the probability-flow equation.
+        case euler
+        /// Denoising diffusion implicit models.
+        case ddim
+        /// Multistep consistency sampling, with fresh noise between steps.
+        case lcm
     }
 
     /// Where the steps come from.

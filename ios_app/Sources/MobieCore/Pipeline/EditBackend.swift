@@ -14,7 +14,8 @@ public protocol EditBackend: Sendable {
     func condition(_ states: Tensor, timestep: Int, guidance: GuidanceScales?) async throws -> [String: Tensor]
     /// Encoder: image latents of a frame.
     func encode(_ frame: Frame) async throws -> Tensor
-    /// Denoiser: the x0 estimate. `imageLatents` is nil where the pass goes without the frame: zeros take their place.
+    /// Denoiser: the x0 estimate. `imageLatents` is nil where the pass goes without the frame, zeros take their place
+    /// then, and where the model has no such input.
     func denoise(imageLatents: Tensor?, latents: Tensor, conditioning: [String: Tensor]) async throws -> Tensor
     /// Decoder: the edited frame of latents.
     func decode(_ latents: Tensor) async throws -> Frame

@@ -2,6 +2,7 @@ import Foundation
 
 /// An edit was asked for that the model cannot make.
 public enum EditError: LocalizedError, Sendable, Equatable {
+    /// The prompt has nothing but spaces.
     case emptyPrompt
     /// A guidance scale is no number or outside the model's range.
     case scaleOutOfRange(name: String, value: Double, minimum: Double, maximum: Double)

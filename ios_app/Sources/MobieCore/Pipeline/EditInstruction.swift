@@ -16,18 +16,7 @@ public struct EditInstruction: Sendable, Hashable, Codable {
     ///
     /// - Throws: `EditError.scaleOutOfRange`.
     func scales(_ guidance: Guidance) throws(EditError) -> GuidanceScales {
-        GuidanceScales(
-            text: try Self.choose(textGuidance, "text", guidance.text),
-            image: try Self.choose(imageGuidance, "image", guidance.image))
-    }
-
-    private static func choose(_ value: Double?, _ name: String, _ range: ScaleRange) throws(EditError) -> Double {
-        guard let value else { return range.standard }
-        // A value that is not a number is in no range.
-        guard value >= range.minimum && value <= range.maximum else {
-            throw .scaleOutOfRange(name: name, value: value, minimum: range.minimum, maximum: range.maximum)
-        }
-        return value
+        try GuidanceControls(guidance, text: textGuidance, image: imageGuidance).scales
     }
 }
 

@@ -1,43 +1,11 @@
 /// Edits a stream of frames: the newest frame wins, the encoder, denoiser and decoder each work on a frame at the same
 /// time, and a change of instruction takes effect between two frames without a stall.
 ///
-/// Frames come in through `submit`, which never waits; results come out of `outcomes`, in order. An error on a frame is
-/// one of the outcomes and does not end the stream. At most `FrameGate.maximumLiveFrames` frames are inside, and one
-/// outcome waits for the reader: a slow reader gets the newest.
+/// Frames come in through `submit`, which never waits, or `submitInTurn`, which waits for room; results come out of
+/// `outcomes`, in order. An error on a frame is one of the outcomes and does not end the stream. At most
+/// `FrameGate.maximumLiveFrames` frames are inside, and one outcome waits for the reader (a few with
+/// `Options.keepsEveryFrame`): nothing queues up.
 public actor EditPipeline<Backend: EditBackend> {
-    /// A frame that was edited.
-    public struct EditedFrame: Sendable {
-        /// Its number, as submitted.
-        public let number: Int
-        /// The result, of the model's size.
-        public let frame: Backend.Frame
-        /// When it was submitted, in nanoseconds of the pipeline's clock.
-        public let arrival: Int64
-        /// What was asked for when it started.
-        public let instruction: EditInstruction
-    }
-
-    /// What became of a frame that ran.
-    public enum Outcome: Sendable {
-        case edited(EditedFrame)
-        case failed(FrameFailure)
-    }
-
-    /// How a session works.
-    public struct Options: Sendable {
-        /// Of the noise.
-        public var seed: UInt64 = 0
-        /// Fresh noise for every frame instead of one for all; it flickers.
-        public var freshNoise = false
-        /// See `FrameGate`.
-        public var similarityThreshold: Int?
-        /// See `FrameGate`.
-        public var maximumSkips = 15
-
-        /// The usual values.
-        public init() {}
-    }
-
     /// What a stage hands on.
     private enum Product: Sendable {
         case tensor(Backend.Tensor)
@@ -55,8 +23,11 @@ public actor EditPipeline<Backend: EditBackend> {
         var instructed: Instructed?
     }
 
-    /// Edited frames and failures, in order; ends with `stop()`.
-    public nonisolated let outcomes: AsyncStream<Outcome>
+    /// Outcomes that may wait for the reader where every frame is kept: those of all that are inside, and as many read.
+    private static var outcomeRoom: Int { 2 * FrameGate.maximumLiveFrames }
+
+    /// Of the model that the backend runs.
+    public nonisolated let manifest: ModelManifest
 
     /// Most frames that were inside at once.
     public private(set) var peakLiveFrames = 0
@@ -64,6 +35,7 @@ public actor EditPipeline<Backend: EditBackend> {
     /// Outcomes that a newer one replaced before they were read.
     public private(set) var missedOutcomes = 0
 
+    private nonisolated let stream: AsyncStream<Outcome>
     private let continuation: AsyncStream<Outcome>.Continuation
     private let backend: Backend
     private let runner: EditRunner<Backend>
@@ -76,14 +48,23 @@ public actor EditPipeline<Backend: EditBackend> {
     private var instructed: Instructed?
     private var changes = 0
     private var appliedChange = 0
+    private var isFinishing = false
     private var isStopped = false
     private var fixedNoise: EditRunner<Backend>.Noise?
     private var measured = FrameStatistics()
+    private var nextNumber = 0
+    /// Outcomes that wait for the reader.
+    private(set) var unreadOutcomes = 0
+    private var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+    private var nextWaiter = 0
 
     /// A pipeline without an instruction yet: frames are dropped until the first `change` is done.
     ///
     /// - Parameters:
     ///   - manifest: Of the model that the backend runs.
+    ///   - tokenizer: The model's.
+    ///   - backend: Runs the model's components.
+    ///   - options: How it works.
     ///   - now: A clock in nanoseconds that does not go back.
     /// - Throws: `EditError.incomplete` where the model lacks components, `EditError.tooManyLatents`.
     public init(
@@ -93,7 +74,9 @@ public actor EditPipeline<Backend: EditBackend> {
         guard manifest.missing.isEmpty else { throw .incomplete(manifest.missing) }
         let count = manifest.latents.shape.reduce(1, *)
         guard count <= maximumLatents else { throw .tooManyLatents(count) }
-        (outcomes, continuation) = AsyncStream.makeStream(of: Outcome.self, bufferingPolicy: .bufferingNewest(1))
+        let room = options.keepsEveryFrame ? Self.outcomeRoom : 1
+        (stream, continuation) = AsyncStream.makeStream(of: Outcome.self, bufferingPolicy: .bufferingNewest(room))
+        self.manifest = manifest
         self.backend = backend
         self.options = options
         self.now = now
@@ -109,8 +92,13 @@ public actor EditPipeline<Backend: EditBackend> {
         continuation.finish()
     }
 
-    /// Changes what is asked for. Frames go on with the old instruction meanwhile; those that start after this returns
-    /// have the new one, unless a later change was done first.
+    /// Edited frames and failures, in order, for one reader; ends with `stop()`, or after `finish()`.
+    public nonisolated var outcomes: Outcomes {
+        Outcomes(stream: stream) { [weak self] in await self?.didReadOutcome() }
+    }
+
+    /// Changes what is asked for. Frames go on with the old instruction meanwhile; those whose Denoiser starts after
+    /// this returns have the new one, unless a later change was done first.
     ///
     /// - Throws: `EditError`, `TokenizerError`, what the backend throws, or `CancellationError`; the old instruction
     ///   stays then.
@@ -131,11 +119,13 @@ public actor EditPipeline<Backend: EditBackend> {
     ///
     /// - Parameters:
     ///   - frame: The frame.
-    ///   - number: Numbers grow; a frame that comes after a newer one is dropped.
+    ///   - given: Numbers grow; a frame that comes after a newer one is dropped. nil is the one after the last.
     ///   - signature: What it looks like, for skipping similar frames.
-    public func submit(_ frame: Backend.Frame, number: Int, signature: FrameSignature? = nil) {
-        if isStopped { return }
+    public func submit(_ frame: Backend.Frame, number given: Int? = nil, signature: FrameSignature? = nil) {
+        if isStopped || isFinishing { return }
         let time = now()
+        let number = given ?? nextNumber
+        nextNumber = max(nextNumber, number &+ 1)
         if instructed == nil {
             measured.recordDrop(.paused)
             return
@@ -150,9 +140,39 @@ public actor EditPipeline<Backend: EditBackend> {
         peakLiveFrames = max(peakLiveFrames, live.count)
     }
 
+    /// Takes a frame when there is room for it: it replaces none, and waits while the pipeline is paused. With
+    /// `Options.keepsEveryFrame` it waits for the reader of the outcomes too, so that every frame of a clip has one.
+    ///
+    /// Call it from one task, or the order is not known; the parameters are those of `submit`.
+    ///
+    /// - Throws: `EditError.noInstruction`, `EditError.stopped`, or `CancellationError`.
+    public func submitInTurn(
+        _ frame: Backend.Frame, number: Int? = nil, signature: FrameSignature? = nil
+    ) async throws {
+        while true {
+            try Task.checkCancellation()
+            if isStopped || isFinishing { throw EditError.stopped }
+            if instructed == nil { throw EditError.noInstruction }
+            if hasRoom { break }
+            let waiter = nextWaiter
+            nextWaiter += 1
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { waiters[waiter] = $0 }
+            } onCancel: {
+                Task { await self.wake(waiter) }
+            }
+        }
+        submit(frame, number: number, signature: signature)
+    }
+
     /// Frames a second at most; nil for as many as come.
     public func limitRate(to framesPerSecond: Double?) {
         gate.limitRate(to: framesPerSecond)
+    }
+
+    /// See `FrameGate.similarityThreshold`.
+    public func skipSimilarFrames(threshold: Int?) {
+        gate.similarityThreshold = threshold
     }
 
     /// Drops frames that come until `resume`; those that run go on.
@@ -163,6 +183,7 @@ public actor EditPipeline<Backend: EditBackend> {
     /// Takes frames again.
     public func resume() {
         gate.resume()
+        wakeForRoom()
     }
 
     /// Frees what can be made again: kept conditioning of earlier instructions.
@@ -170,9 +191,11 @@ public actor EditPipeline<Backend: EditBackend> {
         await conditioner.clear()
     }
 
-    /// Edits one frame by itself, beside the stream and not counted by it: for warm-up and for clips.
+    /// Edits one frame by itself, beside the stream and not counted by it: for warm-up and for single pictures.
     ///
-    /// - Parameter number: Decides the noise where it is fresh for every frame.
+    /// - Parameters:
+    ///   - frame: Of the model's size.
+    ///   - number: Decides the noise where it is fresh for every frame.
     /// - Throws: `EditError.noInstruction`, `EditError.stopped`, what the backend throws, or `CancellationError`.
     public func edit(_ frame: Backend.Frame, number: Int = 0) async throws -> Backend.Frame {
         guard let instructed else { throw isStopped ? EditError.stopped : EditError.noInstruction }
@@ -181,6 +204,13 @@ public actor EditPipeline<Backend: EditBackend> {
         let latents = try await runner.denoise(image, instructed.conditioning, try await noise(number))
         try Task.checkCancellation()
         return try await backend.decode(latents)
+    }
+
+    /// Takes no more frames; the stream ends after those that are inside.
+    public func finish() {
+        isFinishing = true
+        wakeAll()
+        stopWhereFinished()
     }
 
     /// Ends the stream: stages that run are cancelled and their results are dropped.
@@ -192,6 +222,7 @@ public actor EditPipeline<Backend: EditBackend> {
         live = [:]
         instructed = nil
         continuation.finish()
+        wakeAll()
     }
 
     /// What the session did so far.
@@ -205,6 +236,17 @@ public actor EditPipeline<Backend: EditBackend> {
         measured.record(state, battery: battery, time: now())
     }
 
+    /// See `Options.keepsEveryFrame`.
+    nonisolated var keepsEveryFrame: Bool { options.keepsEveryFrame }
+
+    /// Stages that are at work; none after `stop()`.
+    var runningStages: Int { isStopped ? 0 : gate.runningStages }
+
+    private var hasRoom: Bool {
+        if gate.isPaused || !gate.isEntranceFree { return false }
+        return !options.keepsEveryFrame || unreadOutcomes + live.count < Self.outcomeRoom
+    }
+
     private func perform(_ actions: [FrameGate.Action]) {
         for action in actions {
             switch action {
@@ -215,16 +257,19 @@ public actor EditPipeline<Backend: EditBackend> {
             case .deliver(let frame): deliver(frame)
             }
         }
+        wakeForRoom()
+        stopWhereFinished()
     }
 
     private func start(_ stage: FrameGate.Stage, _ number: Int) {
-        if stage == .encoder { live[number]?.instructed = instructed }
-        guard let frame = live[number], let instructed = frame.instructed else { return }
+        // The Encoder does not depend on the instruction: a frame gets the newest as late as it can.
+        if stage == .denoiser { live[number]?.instructed = instructed }
+        guard let frame = live[number] else { return }
         let began = now()
         tasks[stage] = Task {
             let result: Result<Product, any Error>
             do {
-                result = .success(try await self.run(stage, number, frame.product, instructed.conditioning))
+                result = .success(try await self.run(stage, number, frame.product, frame.instructed?.conditioning))
             } catch {
                 result = .failure(error)
             }
@@ -233,13 +278,13 @@ public actor EditPipeline<Backend: EditBackend> {
     }
 
     private func run(
-        _ stage: FrameGate.Stage, _ number: Int, _ product: Product, _ conditioning: Conditioning<Backend.Tensor>
+        _ stage: FrameGate.Stage, _ number: Int, _ product: Product, _ conditioning: Conditioning<Backend.Tensor>?
     ) async throws -> Product {
-        switch (stage, product) {
-        case (.encoder, .frame(let frame)): return .tensor(try await backend.encode(frame))
-        case (.denoiser, .tensor(let image)):
+        switch (stage, product, conditioning) {
+        case (.encoder, .frame(let frame), _): return .tensor(try await backend.encode(frame))
+        case (.denoiser, .tensor(let image), let conditioning?):
             return .tensor(try await runner.denoise(image, conditioning, try await noise(number)))
-        case (.decoder, .tensor(let latents)): return .frame(try await backend.decode(latents))
+        case (.decoder, .tensor(let latents), _): return .frame(try await backend.decode(latents))
         default: preconditionFailure("The \(stage) was given what it cannot take.")
         }
     }
@@ -278,7 +323,33 @@ public actor EditPipeline<Backend: EditBackend> {
     }
 
     private func report(_ outcome: Outcome) {
-        if case .dropped = continuation.yield(outcome) { missedOutcomes += 1 }
+        unreadOutcomes += 1
+        if case .dropped = continuation.yield(outcome) {
+            missedOutcomes += 1
+            unreadOutcomes -= 1
+        }
+    }
+
+    private func didReadOutcome() {
+        unreadOutcomes -= 1
+        wakeForRoom()
+    }
+
+    private func stopWhereFinished() {
+        if isFinishing && live.isEmpty { stop() }
+    }
+
+    private func wake(_ waiter: Int) {
+        waiters.removeValue(forKey: waiter)?.resume()
+    }
+
+    private func wakeForRoom() {
+        if !waiters.isEmpty && hasRoom { wakeAll() }
+    }
+
+    private func wakeAll() {
+        for waiter in waiters.values { waiter.resume() }
+        waiters = [:]
     }
 }
 

@@ -10,8 +10,21 @@ struct EditRunner<Backend: EditBackend>: Sendable {
         let fresh: [[Float]]
     }
 
-    let backend: Backend
-    let manifest: ModelManifest
+    private let backend: Backend
+    private let manifest: ModelManifest
+    /// Factors of the image latents and of the noise in what the first step starts from; nil where it is noise alone,
+    /// as in models whose Denoiser takes the image latents beside.
+    private let start: (image: Float, noise: Float)?
+
+    init(backend: Backend, manifest: ModelManifest) {
+        (self.backend, self.manifest) = (backend, manifest)
+        guard manifest.startsFromImage, let first = manifest.schedule.steps.first else {
+            start = nil
+            return
+        }
+        let kept = manifest.method.noiseSchedule.alphasCumprod(at: first.timestep)
+        start = (Float(kept.squareRoot()), Float((1 - kept).squareRoot()))
+    }
 
     /// The noise of a frame: 0 where it is fixed for a session, else the frame's number.
     ///
@@ -38,6 +51,11 @@ struct EditRunner<Backend: EditBackend>: Sendable {
         _ imageLatents: Backend.Tensor, _ conditioning: Conditioning<Backend.Tensor>, _ noise: Noise
     ) async throws -> Backend.Tensor {
         var (tensor, values) = (noise.initialTensor, noise.initial)
+        if let start {
+            let image = try await numbers(imageLatents, values.count)
+            values = zip(image, values).map { start.image * $0 + start.noise * $1 }
+            tensor = try await backend.latents(values)
+        }
         var fresh = noise.fresh[...]
         for (step, passes) in zip(manifest.schedule.steps, conditioning.steps) {
             try Task.checkCancellation()
@@ -70,8 +88,28 @@ struct EditRunner<Backend: EditBackend>: Sendable {
     private func run(
         _ pass: Conditioning<Backend.Tensor>.Pass, _ imageLatents: Backend.Tensor, _ latents: Backend.Tensor
     ) async throws -> Backend.Tensor {
-        let image = pass.usesImage ? imageLatents : nil
+        let image = pass.usesImage && start == nil ? imageLatents : nil
         return try await backend.denoise(imageLatents: image, latents: latents, conditioning: pass.tensors)
+    }
+}
+
+extension ModelManifest {
+    /// Whether the Denoiser takes no image latents beside the noisy ones: an image-to-image model, which starts from
+    /// the frame's latents with the noise of the first timestep (Meng et al. 2021, arXiv 2108.01073).
+    var startsFromImage: Bool {
+        self[.denoiser]?.inputs.contains { $0.source == .latents } == false
+    }
+}
+
+extension NoiseSchedule {
+    /// Product of 1 - beta up to and including a timestep.
+    func alphasCumprod(at timestep: Int) -> Double {
+        let (first, last) = (betaStart.squareRoot(), betaEnd.squareRoot())
+        let step = (last - first) / Double(max(1, trainTimesteps - 1))
+        return (0...max(0, timestep)).reduce(1) { product, index in
+            let root = index == trainTimesteps - 1 ? last : first + Double(index) * step
+            return product * (1 - root * root)
+        }
     }
 }
 

@@ -43,7 +43,8 @@ test-wheel: $(STAMP)
 test-swift:
 	@if swift --version 2>/dev/null | grep -q "Swift version"; then \
 		swift format lint --strict --recursive Package.swift ios_app tests/swift && \
-		swift test --scratch-path build/swift; \
+		swift test --scratch-path build/swift && \
+		swift test -c release -Xswiftc -enable-testing --scratch-path build/swift-optimized; \
 	else echo "The Swift compiler was not found: the Swift tests were skipped."; fi
 
 test-slow: $(STAMP) test-swift-slow
@@ -53,7 +54,7 @@ test-slow: $(STAMP) test-swift-slow
 # The long tests of Swift, optimized; then the others under the sanitizers.
 test-swift-slow:
 	@if swift --version 2>/dev/null | grep -q "Swift version"; then \
-		MOBIE_SLOW=1 swift test -c release -Xswiftc -enable-testing --scratch-path build/swift-slow && \
+		MOBIE_SLOW=1 swift test -c release -Xswiftc -enable-testing --scratch-path build/swift-optimized && \
 		swift test --sanitize=thread --scratch-path build/swift-thread && \
 		LSAN_OPTIONS=suppressions=$(CURDIR)/tests/swift/leaks.supp \
 			swift test --sanitize=address --scratch-path build/swift-address; \

@@ -196,6 +196,7 @@ def _without(command: Callable[..., None], name: str) -> Callable[..., None]:
 def _run(stage: str, given: dict[str, Any]) -> None:
     """Trains a stage with the arguments of its command."""
     from mobie_coreml.cli.train_view import TrainingBars, print_result
+    from mobie_coreml.errors import InputError
     from mobie_coreml.training.config import PhotoConfig
     from mobie_coreml.training.distillation_runs import Request, train_guidance, train_one_step, train_velocity
     from mobie_coreml.training.teacher_runs import TeacherRequest, train_any_teacher
@@ -204,6 +205,8 @@ def _run(stage: str, given: dict[str, Any]) -> None:
         names = ("steps", "minutes", "learning_rate", "seed", "threads", "precision", "save_minutes", "accumulate")
         return chosen_loop(usual, *(given[name] for name in names))
 
+    if given["teacher"] == "":
+        raise InputError("--teacher is empty.", "Is a variable of your shell not set?")
     settings = list(given["settings"] or [])
     if given["batch"] is not None:
         settings.append(f"batch={given['batch']}")

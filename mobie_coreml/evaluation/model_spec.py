@@ -41,11 +41,13 @@ def parse_model(text: str, shared: Sampling = Sampling()) -> ModelSpec:
         shared: How models are run that do not say it themselves.
 
     Raises:
-        InputError: a key is unknown, stands twice, or its value is no number.
+        InputError: there is no model, a key is unknown or stands twice, or its value is no number.
     """
     model, at, options = text.rpartition("@")
     if not at or "=" not in options or Path(text).exists():
         return ModelSpec(text, "", None, shared)
+    if not model:
+        raise InputError(f"{text} names no model.", "Write the model before the @: MODEL@KEY=VALUE.")
     values: dict[str, str] = {}
     for option in options.split(","):
         key, _, value = (part.strip() for part in option.partition("="))
@@ -117,7 +119,7 @@ def _labels(specs: Sequence[ModelSpec]) -> list[str]:
     """Names in reports: the user's, or as much of the end of the path as tells models apart."""
     parts = [Path(spec.model).absolute().parts for spec in specs]
     for depth in range(1, max(len(one) for one in parts) + 1):
-        labels = [spec.name or "/".join(one[-depth:]) + spec.suffix for spec, one in zip(specs, parts, strict=True)]
+        labels = [spec.name or str(Path(*one[-depth:])) + spec.suffix for spec, one in zip(specs, parts, strict=True)]
         twice = [label for label, count in Counter(labels).items() if count > 1]
         if not twice:
             return labels

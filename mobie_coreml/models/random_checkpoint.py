@@ -79,6 +79,9 @@ def new_checkpoint(
                 scale = 0.25
             elif name == "decoder.linear.weight":
                 scale = 0.1
+            elif name.startswith("input_skip."):
+                # A matrix chosen by the embeddings, times inputs: much smaller than what the network itself gives.
+                scale = 0.05
             elif name == last_bias:
                 offset = 0.5
             yield TensorEntry(name, shape, _drawer(f"{seed}/{part}/{name}", name, shape, scale, offset))

@@ -21,6 +21,8 @@ from mobie_coreml.files import check_output
 from mobie_coreml.serving.message import Value
 
 _LIMITS = np.iinfo(np.int64)
+_MOST_SECONDS = 1 << 31
+"""Either side of zero: so many seconds are an int64 of ticks in every time base."""
 
 
 class Clips:
@@ -152,7 +154,10 @@ def _seconds(values: Mapping[str, Value], name: str) -> Fraction:
     value = values.get(name)
     if not isinstance(value, np.ndarray) or value.dtype != np.int64 or value.shape != (2,) or value[1] < 1:
         raise InputError(f"The time {name} is missing.", f"Give {name} as two int64: numerator, denominator over 0.")
-    return Fraction(int(value[0]), int(value[1]))
+    time = Fraction(int(value[0]), int(value[1]))
+    if abs(time) > _MOST_SECONDS:
+        raise InputError(f"The time {name} of {float(time):g} s is out of range.", "Give what clip.read gave.")
+    return time
 
 
 def _from_seconds(time: Fraction) -> Value:

@@ -76,7 +76,7 @@ class MessageError(InputError):
     """
 
     def __init__(self, fault: Fault, problem: str) -> None:
-        super().__init__(f"A message is not one: {problem}.", _HINTS[fault])
+        super().__init__(f"This is no message of the protocol: {problem}.", _HINTS[fault])
         self.fault = fault
 
 

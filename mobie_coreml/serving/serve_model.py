@@ -24,10 +24,16 @@ def serve_model(model: Path, *, runtime: str | None = None, precision: str = "fp
         precision: "fp32" or "fp16" arithmetic of the mil runtime.
 
     Raises:
-        InputError: it is no model folder, lacks components, standard input is a terminal, or what came is no call.
+        InputError: it is no model folder, lacks components, standard input is a terminal, a standard stream is
+            closed, or what came is no call.
         WorkError: the host does not read its answers any more.
     """
-    if sys.stdin is None or sys.stdin.isatty():
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        raise InputError(
+            "mobie serve was started with its standard input, output or error closed.",
+            "Start it with pipes, or /dev/null for the error.",
+        )
+    if sys.stdin.isatty():
         raise InputError(
             "mobie serve talks to a program over pipes, not to a terminal.",
             "mobie-bench starts it by itself; see docs/process-backend.md.",

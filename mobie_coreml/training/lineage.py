@@ -25,5 +25,6 @@ def lineage(*checkpoints: Checkpoint | None) -> list[dict[str, Any]]:
             continue
         provenance = checkpoint.info["provenance"]
         before = provenance.get("lineage", [])
-        entries += [*(before if isinstance(before, list) else []), own_entry(provenance, checkpoint.digest)]
+        told = [entry for entry in before if isinstance(entry, dict)] if isinstance(before, list) else []
+        entries += [*told, own_entry(provenance, checkpoint.digest)]
     return [entry for place, entry in enumerate(entries) if entry not in entries[:place]]

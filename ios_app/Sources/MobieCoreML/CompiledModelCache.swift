@@ -100,7 +100,8 @@ public actor CompiledModelCache {
         let all = entries()
         var bytes = all.map(\.bytes).reduce(0, +)
         let stale = all.filter { $0.key.system != system }
-        for entry in stale + all.filter({ $0.key.system == system }) {
+        // The newest stays: it may have been made for a caller that is gone, and will be asked for again.
+        for entry in stale + all.filter({ $0.key.system == system }).dropLast() {
             guard entry.key.system != system || bytes > limit else { return }
             if uses[entry.key] != nil || running.contains(entry.key) { continue }
             // What cannot be removed now is tried again next time.

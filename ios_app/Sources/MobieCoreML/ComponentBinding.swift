@@ -20,7 +20,8 @@ struct ComponentBinding: Sendable, Equatable {
 
     /// The inputs of a component.
     ///
-    /// - Throws: `ModelFailure` where an input takes what no host here has, or one that must be there is not.
+    /// - Throws: `ModelFailure` where an input takes what no host here has, one that must be there is not, or a
+    ///   component has not the one output that is taken.
     init(_ component: ModelComponent) throws(ModelFailure) {
         self.component = component
         var names: [Role: String] = [:]
@@ -41,6 +42,11 @@ struct ComponentBinding: Sendable, Equatable {
         }
         if component.outputs.isEmpty {
             throw ModelFailure(.damaged, "\(component.name.rawValue) has no output.")
+        }
+        // Of several outputs only the Conditioner's are told apart.
+        if component.outputs.count > 1 && component.name != .conditioner {
+            throw ModelFailure(
+                .damaged, "\(component.name.rawValue) has \(component.outputs.count) outputs instead of 1.")
         }
     }
 

@@ -111,11 +111,15 @@ public actor ModelStarter<Runtime: ModelRuntime> {
     /// Starts the model, from nothing or after a failure.
     ///
     /// - Returns: A backend that did a first inference; the one that is there where the model is ready.
-    /// - Throws: `ModelFailure`, `StartError.busy`, or `CancellationError`, after which the model is absent.
+    /// - Throws: `ModelFailure`, `StartError` while it is being started or where it rests, or `CancellationError`, after
+    ///   which the model is absent.
     public func start() async throws -> Runtime.Backend {
         if !isBusy, let backend, lifecycle.state == .ready { return backend }
-        if case .failed = lifecycle.state { return try await run(.retry) }
-        return try await run(.found)
+        switch lifecycle.state {
+        case .suspended: throw StartError.suspended
+        case .failed: return try await run(.retry)
+        default: return try await run(.found)
+        }
     }
 
     /// The model rests; its memory is freed where the system asked for it. Nothing where it is not ready.
@@ -126,9 +130,11 @@ public actor ModelStarter<Runtime: ModelRuntime> {
 
     /// Ends a rest; a model whose memory was freed is loaded and warmed up again.
     ///
-    /// - Throws: As `start()`.
+    /// - Throws: As `start()`; `StartError.notSuspended` where it does not rest.
     public func resume() async throws -> Runtime.Backend {
-        try await run(.resume)
+        if isBusy { throw StartError.busy }
+        guard case .suspended = lifecycle.state else { throw StartError.notSuspended }
+        return try await run(.resume)
     }
 
     /// Frees the model.
@@ -158,8 +164,6 @@ public actor ModelStarter<Runtime: ModelRuntime> {
             while !effects.isEmpty {
                 if let event = try await perform(effects.removeFirst()) { effects += try handle(event) }
             }
-        } catch let error as ModelLifecycle.InvalidTransition {
-            throw StartError.impossible(String(describing: error.event), String(describing: error.state))
         } catch {
             if error is CancellationError || Task.isCancelled {
                 abandon(.unload)
@@ -211,6 +215,7 @@ public actor ModelStarter<Runtime: ModelRuntime> {
     }
 
     private func verify() async throws {
+        verification = nil
         if let refusal = support(folder.manifest) { throw refusal }
         try plan()
         let problems = try await Self.problems(of: folder) { progress in

@@ -73,12 +73,14 @@ actor ReloadingResource<Value: Sendable> {
         if let loading { return try await loading.value }
         generation += 1
         let number = generation
-        // Not cancelled with the caller: others may wait for the same load.
-        let task = Task { [load] in Loaded(value: try await load(), generation: number) }
+        // Not cancelled with the caller: others may wait for the same load, and whoever comes back first finds it done.
+        let task = Task {
+            defer { self.loading = nil }
+            let made = Loaded(value: try await self.load(), generation: number)
+            self.loaded = made
+            return made
+        }
         loading = task
-        defer { loading = nil }
-        let value = try await task.value
-        loaded = value
-        return value
+        return try await task.value
     }
 }

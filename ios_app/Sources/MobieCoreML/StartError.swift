@@ -4,20 +4,24 @@ import Foundation
 public enum StartError: LocalizedError, Sendable, Equatable {
     /// The model is being started.
     case busy
-    /// What cannot happen, and where the model is.
-    case impossible(String, String)
+    /// A model that rests cannot be started.
+    case suspended
+    /// A model that does not rest cannot be resumed.
+    case notSuspended
 
     public var errorDescription: String? {
         switch self {
         case .busy: "The model is being started."
-        case .impossible(let event, let state): "A model that is \(state) cannot take \(event)."
+        case .suspended: "The model is suspended."
+        case .notSuspended: "The model is not suspended."
         }
     }
 
     public var recoverySuggestion: String? {
         switch self {
         case .busy: "Wait for the start that is going on, or cancel it."
-        case .impossible: "Look at the starter's state first."
+        case .suspended: "Resume it."
+        case .notSuspended: "Start it."
         }
     }
 }

@@ -26,7 +26,7 @@
             prepared = try PixelBufferPool(frames: model)
         }
 
-        /// How the last source frame was placed; nil before the first.
+        /// How the last source frame was placed; nil before the first, and where it was taken as it is.
         public var geometry: FrameGeometry? { plan?.geometry }
 
         /// The model's frame of a stored one.
@@ -38,12 +38,16 @@
         public mutating func prepare(
             _ frame: PixelFrame, orientation: FrameOrientation = FrameOrientation()
         ) throws -> PixelFrame {
-            if frame.size == model && orientation == FrameOrientation() { return frame }
+            if frame.size == model && orientation == FrameOrientation() {
+                plan = nil
+                return frame
+            }
             let plan = try planned(frame.size, orientation)
             return try prepared.frame(of: plan.geometry.prepare(orientation.apply(to: try frame.image())))
         }
 
-        /// The edited part at the scale of the last source frame, upright; the edited frame itself before the first.
+        /// The edited part at the scale of the last source frame, upright; the edited frame itself where there is no
+        /// `geometry`.
         ///
         /// - Throws: `GeometryError` where the frame has not the model's size, `PixelError`.
         public func restore(_ edited: PixelFrame) throws -> PixelFrame {

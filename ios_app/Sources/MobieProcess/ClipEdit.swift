@@ -80,7 +80,13 @@
             return try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     do {
+                        var last: Int64?
                         while let frame = try await clip.next() {
+                            // The pipeline would drop it, and the places of all that follow would be wrong.
+                            if let last, frame.place.index <= last {
+                                throw ServerError.badAnswer(call: "clip.read", problem: "its frames are not in order")
+                            }
+                            last = frame.place.index
                             inside.yield(frame.place)
                             try await pipeline.submitInTurn(
                                 try geometry.prepare(frame.pixels), number: Int(frame.place.index))

@@ -29,7 +29,8 @@
             }
             // The server ends and leaves nothing behind, whatever stops this program.
             let signals = [SIGINT, SIGTERM, SIGHUP].map { number in
-                signal(number, SIG_IGN)
+                // Not ignored: the server would inherit that.
+                signal(number) { _ in }
                 let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
                 source.setEventHandler { edit.cancel() }
                 source.resume()

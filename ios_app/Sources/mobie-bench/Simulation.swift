@@ -99,7 +99,7 @@ enum Simulation {
 
     /// Three digits that count.
     static func rounded(_ value: Double) -> String {
-        let digits = value == 0 ? 0 : max(0, 2 - Int(floor(log10(abs(value)))))
+        let digits = value == 0 || !value.isFinite ? 0 : max(0, 2 - Int(floor(log10(abs(value)))))
         return String(format: "%.\(digits)f", value)
     }
 }

@@ -34,6 +34,8 @@ FRAME_OPERATIONS = {
     *("conv2d", "einsum", "matmul", "softmax", "channel_layer_norm", "silu", "gelu", "relu", "tanh", "clamp"),
     *("add", "sub", "mul", "div", "reciprocal", "rsqrt", "mean", "amax", "amin"),
     *("cat", "split", "split_with_sizes", "chunk", "getitem", "slice", "reshape", "transpose", "upsample_nearest2d"),
+    # Once a frame, and one operation of a package: channels to blocks of pixels, behind the Decoder's linear path.
+    "pixel_shuffle",
 }
 PROMPT_OPERATIONS = FRAME_OPERATIONS | {
     *("embedding", "linear", "sigmoid", "sin", "cos", "round", "to", "_assert_tensor_metadata", "unsqueeze"),

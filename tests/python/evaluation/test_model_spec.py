@@ -33,7 +33,7 @@ def test_an_at_sign_in_a_path_is_part_of_the_path(tmp_path):
 
 @pytest.mark.parametrize(
     "text", ["nano@step=3", "nano@steps=", "nano@steps=3,steps=4", "nano@steps=3,,text=1", "nano@sampler=dpm",
-             "nano@steps=2.5", "nano@steps=0", "nano@text=much"],
+             "nano@steps=2.5", "nano@steps=0", "nano@text=much", "@steps=3"],
 )  # fmt: skip
 def test_wrong_use_says_which_model(text):
     with pytest.raises(InputError, match=text.split(",")[0]):

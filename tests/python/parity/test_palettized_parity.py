@@ -26,7 +26,7 @@ from palettization.package import Package, constants_of
 from palettization.recipe import Choice, Recipe, recipe_json
 
 QUICK = ["--frames", "1", "--steps", "1", "--cases", "2", "--quiet"]
-WEIGHT = "mid_block_resnets_0_conv1_weight"
+WEIGHT = "up_blocks_1_resnets_0_conv1_weight"
 
 
 NARROW = two_level_preset((64, 64))
@@ -80,14 +80,14 @@ def test_a_damaged_table_fails_the_palettes_and_is_named(
     costs = report["tensor_costs"]
     assert set(costs) == {"Denoiser"}
     dearest = costs["Denoiser"]["costs"][0]
-    assert dearest["tensor"] == "mid_block.resnets.0.conv1.weight"
+    assert dearest["tensor"] == "up_blocks.1.resnets.0.conv1.weight"
     assert dearest["restored_db"] > costs["Denoiser"]["palettized_db"] + 3
-    assert "mid_block_resnets_0_conv1" in report["localisations"]["Denoiser"]["suspects"][0]["value"]
+    assert "up_blocks_1_resnets_0_conv1" in report["localisations"]["Denoiser"]["suspects"][0]["value"]
     texts = [element.text or "" for element in ElementTree.parse(junit).getroot().iter("system-out")]
     assert any("conversion" in text and "compression" in text for text in texts)
     summary = markdown.read_text(encoding="utf-8")
     assert "conversion | palettes" in next(line for line in summary.splitlines() if line.startswith("| component"))
-    assert "that of mid_block.resnets.0.conv1.weight costs most" in summary
+    assert "that of up_blocks.1.resnets.0.conv1.weight costs most" in summary
 
 
 @pytest.mark.slow

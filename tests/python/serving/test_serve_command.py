@@ -60,8 +60,8 @@ def test_calls_are_answered_until_the_input_ends(model: Path) -> None:
 @pytest.mark.parametrize(
     ("sent", "said"),
     [
-        (b"\x00" * 40, "A message is not one: it starts with 00 00 00 00."),
-        (HELLO[:20], "A message is not one: the stream ends after 4 of a body's 7 bytes."),
+        (b"\x00" * 40, "This is no message of the protocol: it starts with 00 00 00 00."),
+        (HELLO[:20], "This is no message of the protocol: the stream ends after 4 of a body's 7 bytes."),
     ],
 )
 def test_what_is_no_message_is_one_error(model: Path, sent: bytes, said: str) -> None:
@@ -98,6 +98,16 @@ def test_a_terminal_is_no_host(model: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "not to a terminal" in done.stderr
     assert "mobie-bench" in done.stderr
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_closed_stream_is_refused(model: Path, number: int) -> None:
+    shell = f'exec "$0" -m mobie_coreml serve "$1" {number}>&-'
+    command = ["sh", "-c", shell, sys.executable, str(model)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    # Without standard error, Python prints on what is left.
+    assert "standard input, output or error closed" in (done.stdout if number == 2 else done.stderr)
 
 
 def test_only_model_folders_are_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,6 +121,9 @@ def test_clips_that_cannot_be_are_refused(served: Served, clip: Path, tmp_path: 
     zero = np.array([0, 0], np.int64)
     for wrong in ({"pixels": "x"}, {"pixels": PIXELS[..., :2]}, {"index": zero}, {"pts": zero}, {"duration": PIXELS}):
         assert host.failure("clip.write", **{**frame, **wrong})["code"] == 2
+    for name, seconds in (("pts", [2**62, 1]), ("pts", [-(2**63), 1]), ("duration", [2**32 + 1, 2])):
+        wrong_time = {name: np.array(seconds, np.int64)}
+        assert f"{name} of" in host.failure("clip.write", **{**frame, **wrong_time})["message"]
     assert "got no frame" in host.failure("clip.finish")["message"]
     served.end()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.mp4", "in.mp4", "there.mp4"]

@@ -59,6 +59,8 @@ def test_options_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         ("guidance", ("--preset", "nano"), "of the preset mobile, not nano"),
         ("guidance", ("--from", "absent"), "There is no checkpoint at absent"),
         ("guidance", ("--resume",), "no run to resume"),
+        ("guidance", ("--teacher", ""), "--teacher is empty"),
+        ("teacher", ("--teacher", "", "--autoencoder", "nano"), "--teacher is empty"),
         ("velocity", ("--from", "nano"), "does not fit the teacher"),
         ("one-step", (), "has no guidance inputs"),
     ],

@@ -145,6 +145,18 @@ struct CompiledModelCacheTests {
         #expect(held.count == 3)
     }
 
+    @Test func theNewestStaysEvenWhereItIsTooLarge() async throws {
+        let clock = Clock()
+        let cache = cache(limit: 5, at: clock.now)
+        for name in ["a", "b"] {
+            _ = try await cache.model(for: key(name), compile: compile())
+            while await cache.isInUse(key(name)) { await Task.yield() }
+            clock.advance()
+        }
+        await cache.trim(for: Self.system)
+        #expect(await cache.entries().map(\.key.package) == ["b"])
+    }
+
     @Test func anotherBuildOfTheSystemMakesOldEntriesUseless() async throws {
         for name in ["a", "b"] { _ = try await cache().model(for: key(name), compile: compile()) }
         let newer = SystemIdentity(system: "17.5 (21F79)", device: Self.system.device)

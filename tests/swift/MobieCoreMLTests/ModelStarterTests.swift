@@ -159,7 +159,7 @@ struct ModelStarterTests {
         #expect(await script.count("load all") == 1)
         await starter.suspend(.memory)
         #expect(await starter.state == .suspended(.memory))
-        await #expect(throws: StartError.self) { try await starter.start() }
+        await #expect(throws: StartError.suspended) { try await starter.start() }
         _ = try await starter.resume()
         #expect(await starter.state == .ready)
         #expect(await script.count("load all") == 2)
@@ -195,11 +195,11 @@ struct ModelStarterTests {
         let total = folder.manifest.allBytes
         for _ in 0..<1000 where await starter.verification?.done != total { await Task.yield() }
         #expect(await starter.verification?.done == total)
-        for error in [StartError.busy, .impossible("resume", "absent")] {
+        for error in [StartError.busy, .suspended, .notSuspended] {
             #expect(error.errorDescription?.isEmpty == false)
             #expect(error.recoverySuggestion?.isEmpty == false)
         }
-        await #expect(throws: StartError.self) { try await self.starter().resume() }
+        await #expect(throws: StartError.notSuspended) { try await self.starter().resume() }
     }
 }
 

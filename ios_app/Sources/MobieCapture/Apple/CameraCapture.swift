@@ -35,7 +35,8 @@
             }
         }
 
-        /// Frames; one waits for its reader, a newer one takes its place.
+        /// Frames, for one reader; one waits for it, a newer one takes its place. Cancelling the task that reads ends them:
+        /// make a new camera then.
         public nonisolated let frames: AsyncStream<CapturedFrame>
 
         private let settings: Settings

@@ -164,13 +164,13 @@ public actor EditSession<Backend: EditBackend> {
     /// Drops frames that come until every reason is taken back; those that run go on. For `memory` what can be made
     /// again is freed too.
     public func pause(_ reason: PauseReason = .requested) async {
-        if pauses.insert(reason).inserted && pauses.count == 1 { await pipeline.pause() }
+        if pauses.insert(reason).inserted && pauses.count == 1 { await tellPauses() }
         if reason == .memory { await pipeline.releaseMemory() }
     }
 
     /// Takes back a reason; frames are taken again after the last one.
     public func resume(_ reason: PauseReason = .requested) async {
-        if pauses.remove(reason) != nil && pauses.isEmpty { await pipeline.resume() }
+        if pauses.remove(reason) != nil && pauses.isEmpty { await tellPauses() }
     }
 
     /// Follows the device: caps the frame rate and skips similar frames as the level asks.
@@ -215,6 +215,16 @@ public actor EditSession<Backend: EditBackend> {
     /// Changes that are being prepared, one or none, and callers that wait for an answer.
     var changing: (prepared: Int, awaited: Int) {
         (running == nil ? 0 : 1, (waiting == nil ? 0 : 1) + (running?.answer == nil ? 0 : 1))
+    }
+
+    /// Calls of another actor may overtake each other: whichever comes back last sees to it that the pipeline has what is
+    /// true now.
+    private func tellPauses() async {
+        var isPaused: Bool
+        repeat {
+            isPaused = !pauses.isEmpty
+            if isPaused { await pipeline.pause() } else { await pipeline.resume() }
+        } while isPaused == pauses.isEmpty
     }
 
     private func ask(_ request: Request) {

@@ -47,9 +47,12 @@ test-swift:
 		swift test -c release -Xswiftc -enable-testing --scratch-path build/swift-optimized; \
 	else echo "The Swift compiler was not found: the Swift tests were skipped."; fi
 
-test-slow: $(STAMP) test-swift-slow
+test-slow: $(STAMP) build/clips/bikes.mp4 test-swift-slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow --timeout 3600
 	$(BIN)/python scripts/check_apple.py --whole
+
+build/clips/bikes.mp4: | $(STAMP)
+	$(BIN)/python scripts/demo.py --clip-only
 
 # The long tests of Swift, optimized; then the others under the sanitizers.
 test-swift-slow:

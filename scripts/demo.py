@@ -5,6 +5,7 @@ Every step is a `mobie` command, shown before it runs. The model folder and the 
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import shlex
 import subprocess
@@ -58,8 +59,13 @@ def fetch_clip() -> None:
 
 def main() -> None:
     """Raises SystemExit with the failing step's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clip-only", action="store_true", help="download the clip, and stop")
+    options = parser.parse_args()
     started = time.monotonic()
     fetch_clip()
+    if options.clip_only:
+        return
     mobie = (sys.executable, "-m", "mobie_coreml")
     prompts = [word for prompt in PROMPTS for word in ("--prompt", prompt)]
     parity = f"parity {MODEL} {CHECKPOINT} --clip {CLIP} --frames 2"

@@ -10,7 +10,8 @@ from mobie_coreml.edits import local, style, tone, weather
 from mobie_coreml.edits.color import blue_mask, green_mask, red_mask, yellow_mask
 from mobie_coreml.edits.edit import Edit, Group
 from mobie_coreml.edits.filters import Array
-from mobie_coreml.edits.phrases import HELD_OUT, PHRASES
+from mobie_coreml.edits.held_out_phrases import HELD_OUT
+from mobie_coreml.edits.phrases import PHRASES
 from mobie_coreml.errors import InputError
 
 # One affine map of RGB reproduces these (measured by the tests): the baseline of a colour transform is the edit itself.

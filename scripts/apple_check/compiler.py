@@ -63,12 +63,15 @@ def reason_to_skip() -> str:
     """Why nothing can be checked here; empty where it can."""
     if platform.system() == "Darwin":
         return "macOS has Apple's frameworks themselves: `swift build` checks more than the stubs can."
-    if shutil.which("swiftc"):
-        done = subprocess.run(["swiftc", "--version"], check=False, capture_output=True, text=True)
-        # Other programs are called swift too.
-        if "Swift version" in done.stdout:
-            return ""
-    return "The Swift compiler was not found: the Swift for Apple's frameworks was not checked."
+    return "" if has_swift() else "The Swift compiler was not found: the Swift for Apple's frameworks was not checked."
+
+
+def has_swift() -> bool:
+    """Whether the Swift compiler is installed; other programs are called swift too."""
+    if not shutil.which("swiftc"):
+        return False
+    done = subprocess.run(["swiftc", "--version"], check=False, capture_output=True, text=True)
+    return "Swift version" in done.stdout
 
 
 def _call(folder: Path, *arguments: str | Path) -> None:

@@ -29,7 +29,6 @@ public actor CompiledModelCache {
 
     private let root: URL
     private let limit: Int
-    private let now: @Sendable () -> Date
     private var uses: [CompiledModelKey: Int] = [:]
     private var waiters: [CompiledModelKey: [UUID: Waiter]] = [:]
     private var running: Set<CompiledModelKey> = []
@@ -39,10 +38,9 @@ public actor CompiledModelCache {
     /// - Parameters:
     ///   - folder: One that the system does not back up, such as the user's caches.
     ///   - limit: Bytes that entries may take together; the one in use and the newest stay whatever it is.
-    ///   - now: The time.
-    public init(folder: URL, limit: Int = 4 << 30, now: @escaping @Sendable () -> Date = { Date() }) {
+    public init(folder: URL, limit: Int = 4 << 30) {
         root = folder.appendingPathComponent(Self.version, isDirectory: true)
-        (self.limit, self.now) = (limit, now)
+        self.limit = limit
     }
 
     /// The compiled model of a key, which is compiled unless it is there.
@@ -146,7 +144,7 @@ public actor CompiledModelCache {
         let entry = place(key)
         guard CompiledModelRecord(entry: entry) != nil else { return nil }
         // The date only decides which entry goes first.
-        try? FileManager.default.setAttributes([.modificationDate: now()], ofItemAtPath: record(entry).path)
+        try? FileManager.default.setAttributes([.modificationDate: Date()], ofItemAtPath: record(entry).path)
         uses[key, default: 0] += 1
         return CompiledModel(url: entry.appendingPathComponent(CompiledModelRecord.modelName)) { [weak self] in
             Task { await self?.release(key) }
@@ -196,7 +194,7 @@ public actor CompiledModelCache {
         for name in (try? files.contentsOfDirectory(atPath: root.path)) ?? []
         where name.hasPrefix(Self.staging) || name.hasPrefix(Self.trash) {
             let folder = root.appendingPathComponent(name, isDirectory: true)
-            let isLeft = now().timeIntervalSince(modificationDate(folder)) > Self.staleAfter
+            let isLeft = Date().timeIntervalSince(modificationDate(folder)) > Self.staleAfter
             if name.hasPrefix(Self.trash) || isLeft { try? files.removeItem(at: folder) }
         }
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from apple_check.compiler import has_swift
 from compare_process_edit import CLIP, ROOT, build_bench, convert_embedded
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("swift") is None, reason="no Swift compiler"),
-    pytest.mark.skipif(not CLIP.is_file(), reason="bikes.mp4 is not there: make demo downloads it"),
+    pytest.mark.skipif(not has_swift(), reason="The Swift compiler was not found: mobie-bench cannot be built."),
 ]
 
 

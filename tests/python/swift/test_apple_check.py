@@ -20,19 +20,19 @@ import Foundation
 public class Thing: NSObject {
     /// https://developer.apple.com/documentation/fake/thing/init()
     @available(iOS 11.0, macOS 10.13, *)
-    public override init() { fatalError() }
+    public override init() {}
     /// https://developer.apple.com/documentation/fake/thing/name
     @available(iOS 18.0, macOS 15.0, *)
-    public var name: String? { get { fatalError() } set { fatalError() } }
+    public var name: String?
     /// https://developer.apple.com/documentation/fake/thing/pressure
     @available(iOS 11.1, *)
     @available(macOS, unavailable)
-    public var pressure: Int { fatalError() }
+    public var pressure: Int { 0 }
     /// https://developer.apple.com/documentation/fake/thing/spare
     @available(iOS 11.0, macOS 10.13, *)
-    public var spare: Int { fatalError() }
+    public var spare: Int { 0 }
     @available(iOS 11.0, macOS 10.13, *)
-    public var unexplained: Int { fatalError() }
+    public var unexplained: Int { 0 }
     /// https://developer.apple.com/documentation/fake/thing/undated
     public func run() async {}
 }

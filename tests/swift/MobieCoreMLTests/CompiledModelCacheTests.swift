@@ -17,9 +17,19 @@ struct CompiledModelCacheTests {
         CompiledModelKey(package: package, system: system)
     }
 
-    private func cache(limit: Int = 1 << 20, at time: @escaping @Sendable () -> Date = { Date() }) -> CompiledModelCache
-    {
-        CompiledModelCache(folder: folder.url, limit: limit, now: time)
+    private func cache(limit: Int = 1 << 20) -> CompiledModelCache {
+        CompiledModelCache(folder: folder.url, limit: limit)
+    }
+
+    /// Makes what lies there so many seconds old.
+    private func age(_ item: URL, by seconds: Double) throws {
+        let date = Date(timeIntervalSinceNow: -seconds)
+        try FileManager.default.setAttributes([.modificationDate: date], ofItemAtPath: item.path)
+    }
+
+    /// Makes the last use of a model so many seconds old.
+    private func age(_ model: CompiledModel, by seconds: Double) throws {
+        try age(model.url.deletingLastPathComponent().appendingPathComponent("record.json"), by: seconds)
     }
 
     /// Compiles to a folder with one file of so many bytes.
@@ -124,18 +134,19 @@ struct CompiledModelCacheTests {
     }
 
     @Test func theLongestUnusedGoFirstAndThoseInUseStay() async throws {
-        let clock = Clock()
-        let cache = cache(limit: 25, at: clock.now)
+        let cache = cache(limit: 25)
         var held: [String: CompiledModel] = [:]
-        for name in ["a", "b"] {
-            held[name] = try await cache.model(for: key(name), compile: compile())
-            clock.advance()
+        for (name, seconds) in [("a", 30.0), ("b", 20)] {
+            let model = try await cache.model(for: key(name), compile: compile())
+            try age(model, by: seconds)
+            held[name] = model
         }
         held["a"] = nil
         // A model that is let go tells the cache in a task of its own.
         while await cache.isInUse(key("a")) { await Task.yield() }
-        held["c"] = try await cache.model(for: key("c"), compile: compile())
-        clock.advance()
+        let third = try await cache.model(for: key("c"), compile: compile())
+        try age(third, by: 10)
+        held["c"] = third
         await cache.trim(for: Self.system)
         #expect(await cache.entries().map(\.key.package) == ["b", "c"])
         // In use now: nothing can go, although there is too much.
@@ -146,12 +157,10 @@ struct CompiledModelCacheTests {
     }
 
     @Test func theNewestStaysEvenWhereItIsTooLarge() async throws {
-        let clock = Clock()
-        let cache = cache(limit: 5, at: clock.now)
-        for name in ["a", "b"] {
-            _ = try await cache.model(for: key(name), compile: compile())
+        let cache = cache(limit: 5)
+        for (name, seconds) in [("a", 20.0), ("b", 10)] {
+            try age(try await cache.model(for: key(name), compile: compile()), by: seconds)
             while await cache.isInUse(key(name)) { await Task.yield() }
-            clock.advance()
         }
         await cache.trim(for: Self.system)
         #expect(await cache.entries().map(\.key.package) == ["b"])
@@ -168,30 +177,14 @@ struct CompiledModelCacheTests {
     }
 
     @Test func whatAnEarlierProcessLeftIsRemoved() async throws {
-        let clock = Clock()
         try folder.write("x", to: "v1/.trash-1/model.mlmodelc/weights.bin")
         try folder.write("x", to: "v1/.staging-1/model.mlmodelc/weights.bin")
-        let cache = cache(at: clock.now)
+        let cache = cache()
         await cache.trim(for: Self.system)
         // It may still be at work.
         #expect(folder.names(in: "v1") == [".staging-1"])
-        clock.advance(by: 100_000)
+        try age(folder.url.appendingPathComponent("v1/.staging-1"), by: 100_000)
         await cache.trim(for: Self.system)
         #expect(folder.names(in: "v1") == [])
-    }
-}
-
-/// A time that moves when it is told to.
-final class Clock: @unchecked Sendable {
-    // Sound: the lock guards the only state.
-    private let lock = NSLock()
-    private var seconds = Date().timeIntervalSince1970
-
-    var now: @Sendable () -> Date {
-        { self.lock.withLock { Date(timeIntervalSince1970: self.seconds) } }
-    }
-
-    func advance(by step: Double = 10) {
-        lock.withLock { seconds += step }
     }
 }

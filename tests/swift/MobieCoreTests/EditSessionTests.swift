@@ -22,6 +22,23 @@ struct EditSessionTests {
         StandInBackend.Frame(number: number, values: [1, 2, 3, Float(number)])
     }
 
+    /// A session with one change held inside the text encoder until the latch opens, and another that waits for it.
+    private func heldChanges() async throws -> (
+        session: Session, latch: Latch, running: Task<Session.Change, any Error>,
+        waiting: Task<Session.Change, any Error>
+    ) {
+        let latch = Latch()
+        let backend = StandInBackend { component, _ in
+            if component == .textEncoder { await latch.wait() }
+        }
+        let session = try session(backend)
+        let running = Task { try await session.change(to: "make it snow") }
+        await latch.arrived()
+        let waiting = Task { try await session.change(to: "make it rain") }
+        while await session.changing.awaited < 2 { await Task.yield() }
+        return (session, latch, running, waiting)
+    }
+
     @Test func promptsAndScalesHaveAHistory() async throws {
         let session = try session()
         #expect(await session.instruction == nil)
@@ -184,15 +201,7 @@ struct EditSessionTests {
     }
 
     @Test func stoppingAnswersWhoeverWaits() async throws {
-        let latch = Latch()
-        let backend = StandInBackend { component, _ in
-            if component == .textEncoder { await latch.wait() }
-        }
-        let session = try session(backend)
-        let running = Task { try await session.change(to: "make it snow") }
-        await latch.arrived()
-        let waiting = Task { try await session.change(to: "make it rain") }
-        while await session.changing.awaited < 2 { await Task.yield() }
+        let (session, latch, running, waiting) = try await heldChanges()
         await session.stop()
         await #expect(throws: EditError.stopped) { try await running.value }
         await #expect(throws: EditError.stopped) { try await waiting.value }
@@ -202,15 +211,7 @@ struct EditSessionTests {
     }
 
     @Test func whoeverStopsWaitingIsAnsweredAtOnce() async throws {
-        let latch = Latch()
-        let backend = StandInBackend { component, _ in
-            if component == .textEncoder { await latch.wait() }
-        }
-        let session = try session(backend)
-        let running = Task { try await session.change(to: "make it snow") }
-        await latch.arrived()
-        let waiting = Task { try await session.change(to: "make it rain") }
-        while await session.changing.awaited < 2 { await Task.yield() }
+        let (session, latch, running, waiting) = try await heldChanges()
         waiting.cancel()
         await #expect(throws: CancellationError.self) { try await waiting.value }
         running.cancel()

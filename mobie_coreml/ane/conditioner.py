@@ -17,27 +17,9 @@ from torch import nn
 
 from mobie_coreml.ane.layout import Layout, Slot, conditioning_layout
 from mobie_coreml.diffusion.schedule import NoiseSchedule
+from mobie_coreml.models.blocks import Conditioned, Conditioning
 from mobie_coreml.models.config import UNetConfig
 from mobie_coreml.models.embeddings import ScalarEmbedding
-
-
-class Shift(nn.Module):
-    """What one ResNet block adds between its convolutions, or the input skip's linear map: projections of the timestep
-    (and text) and of both guidance scales."""
-
-    def __init__(self, width: int, channels: int, guidance: bool) -> None:
-        super().__init__()
-        self.time_emb_proj = nn.Linear(width, channels)
-        if guidance:
-            self.text_guidance_emb_proj = nn.Linear(width, channels)
-            self.image_guidance_emb_proj = nn.Linear(width, channels)
-
-    def forward(self, time: torch.Tensor, guidance: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
-        """Embeddings (1, width) -> (1, channels)."""
-        shift: torch.Tensor = self.time_emb_proj(time)
-        if guidance is not None:
-            shift = shift + self.text_guidance_emb_proj(guidance[0]) + self.image_guidance_emb_proj(guidance[1])
-        return shift
 
 
 class KeyValueProjection(nn.Module):
@@ -70,14 +52,13 @@ class Conditioner(nn.Module):
         self.layout: Layout = conditioning_layout(config)
         self.flip_sin_to_cos = config.flip_sin_to_cos
         base, width = config.block_out_channels[0], config.time_embed_dim
-        guidance = config.guidance_embedding
         self.time_embedding = ScalarEmbedding(base, width)
         self.text_embedding = ScalarEmbedding(config.cross_attention_dim, width) if config.text_embedding else None
-        if guidance:
+        if config.guidance_embedding:
             self.text_guidance_embedding = ScalarEmbedding(base, width)
             self.image_guidance_embedding = ScalarEmbedding(base, width)
         for slot in self.layout.shifts:
-            self._place(slot, Shift(width, slot.channels, guidance))
+            self._place(slot, Conditioned(slot.channels, config))
         for slot in self.layout.attentions:
             self._place(slot, KeyValueProjection(config.cross_attention_dim, slot.channels))
         steps = schedule.num_train_timesteps
@@ -113,14 +94,15 @@ class Conditioner(nn.Module):
         if self.text_embedding is not None:
             time = time + self.text_embedding(text_states.amax(dim=(2, 3)))
         time = F.silu(time)
-        guidance = None
+        conditioning = Conditioning(time)
         if text_guidance is not None and image_guidance is not None:
-            guidance = (
+            conditioning = Conditioning(
+                time,
                 F.silu(self._embed(self.text_guidance_embedding, text_guidance)),
                 F.silu(self._embed(self.image_guidance_embedding, image_guidance)),
             )
         index = timestep.round().clamp(0.0, float(self.last_timestep)).to(torch.int32)
-        pieces = [self.get_submodule(slot.path)(time, guidance) for slot in self.layout.shifts]
+        pieces = [self._projection(slot).project(conditioning) for slot in self.layout.shifts]
         shifts = torch.cat([*pieces, F.embedding(index, self.x0_scales)], dim=1)
         projected = [piece for slot in self.layout.attentions for piece in self.get_submodule(slot.path)(text_states)]
         return shifts.reshape(1, -1, 1, 1), torch.cat(projected, dim=1)
@@ -132,6 +114,11 @@ class Conditioner(nn.Module):
         sinusoids = torch.cat([cosine, sine] if self.flip_sin_to_cos else [sine, cosine], dim=1)
         result: torch.Tensor = embedding(sinusoids)
         return result
+
+    def _projection(self, slot: Slot) -> Conditioned:
+        module = self.get_submodule(slot.path)
+        assert isinstance(module, Conditioned)
+        return module
 
     def _place(self, slot: Slot, module: nn.Module) -> None:
         """Adds `module` at a dotted path, with plain modules along the way."""

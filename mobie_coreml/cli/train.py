@@ -51,7 +51,7 @@ def autoencoder(
     seed: Seed = 0,
     held_out_every: HeldOut = 20,
     threads: Threads = 0,
-    precision: Precision = "bf16",
+    precision: Precision = "auto",
     save_minutes: SaveMinutes = 3.0,
     accumulate: Accumulate = 1,
     start: Start = None,

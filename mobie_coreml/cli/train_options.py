@@ -17,7 +17,9 @@ Minutes = Annotated[float | None, typer.Option("--minutes", help="End after this
 Rate = Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seeds weights, crops, edits, noise.", min=0)]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 leaves it to torch.", min=0)]
-Precision = Annotated[str, typer.Option("--precision", help="bf16 (autocast) or no.")]
+Precision = Annotated[
+    str, typer.Option("--precision", help="bf16 (autocast), no, or auto: bf16 where the machine computes in it.")
+]
 SaveMinutes = Annotated[float, typer.Option("--save-minutes", help="Save the state this often.", min=0)]
 HeldOut = Annotated[
     int, typer.Option("--held-out-every", help="Keep photographs whose number is divisible by this; 0: none.", min=0)
@@ -43,10 +45,13 @@ def chosen_loop(
     from dataclasses import replace
 
     from mobie_coreml.errors import InputError
+    from mobie_coreml.training.processes import usual_precision
     from mobie_coreml.training.runs import with_length
 
-    if precision not in ("bf16", "no"):
-        raise InputError(f"There is no precision {precision!r}.", "Choose bf16 or no.")
+    if precision not in ("auto", "bf16", "no"):
+        raise InputError(f"There is no precision {precision!r}.", "Choose auto, bf16 or no.")
+    if precision == "auto":
+        precision = usual_precision()
     loop = with_length(usual, steps, minutes)
     if learning_rate is not None:
         loop = replace(loop, learning_rate=learning_rate)

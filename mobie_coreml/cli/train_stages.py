@@ -133,7 +133,7 @@ def train_teacher(
     max_triples: MaxTriples = None,
     crops: Crops = None,
     threads: Threads = 0,
-    precision: Precision = "bf16",
+    precision: Precision = "auto",
     save_minutes: SaveMinutes = 3.0,
     start: Annotated[
         str | None, typer.Option("--from", help="Take the weights from this one of the same shape instead.")
@@ -167,7 +167,7 @@ def train_stage(
     max_triples: MaxTriples = None,
     crops: Crops = None,
     threads: Threads = 0,
-    precision: Precision = "bf16",
+    precision: Precision = "auto",
     save_minutes: SaveMinutes = 3.0,
     start: Start = None,
     resume: Resume = False,

@@ -6,6 +6,10 @@ A student that takes both guidance scales as inputs learns to answer in one pass
 
 (Brooks et al. 2022, arXiv 2211.09800, eq. 3; distilled as in Meng et al. 2022, arXiv 2210.03142, for two scales). Its
 new projections are zero at the start, so it starts as the teacher's conditional pass: the answer at scales 1 and 1.
+
+Scales above 1 raise the contrast of the sum, and a teacher that answers from pure noise in a step or two has none left
+to correct it in. `rescaled_guidance` brings it back (Lin et al. 2023, arXiv 2305.08891, section 3.4, there for one
+scale).
 """
 
 from __future__ import annotations
@@ -14,13 +18,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 
+from mobie_coreml.diffusion.guidance import GuidanceRange
 from mobie_coreml.errors import InputError
 from mobie_coreml.models.checkpoint import Checkpoint
+from mobie_coreml.models.embeddings import ScalarEmbedding, sinusoidal_embedding
 from mobie_coreml.models.unet import MobilePix2PixUNet
 from mobie_coreml.training.distillation import Material
 from mobie_coreml.training.regression import RegressionStage
-from mobie_coreml.training.stage_config import RegressionTraining
+from mobie_coreml.training.stage_config import RegressionTraining, RescaleTraining
+
+SPREAD_POINTS = 64
+"""Scales of a range that embeddings are spread over."""
 
 
 def check_teacher(checkpoint: Checkpoint) -> None:
@@ -36,12 +46,41 @@ def check_teacher(checkpoint: Checkpoint) -> None:
         )
 
 
-def with_guidance_inputs(unet: MobilePix2PixUNet, seed: int = 0) -> MobilePix2PixUNet:
-    """A copy with guidance inputs whose projections are zero: whatever the scales, it answers as `unet` does."""
+def with_guidance_inputs(
+    unet: MobilePix2PixUNet, text: GuidanceRange, image: GuidanceRange, seed: int = 0
+) -> MobilePix2PixUNet:
+    """A copy with guidance inputs whose projections are zero: whatever the scales, it answers as `unet` does.
+
+    Args:
+        unet: Without them.
+        text, image: The ranges that the scales will be drawn from; their embeddings start out spread over these.
+        seed: Of the embeddings.
+    """
     torch.manual_seed(seed)
     student = MobilePix2PixUNet(replace(unet.config, guidance_embedding=True))
     student.load_state_dict(unet.state_dict(), strict=False)
+    for embedding, over in ((student.text_guidance_embedding, text), (student.image_guidance_embedding, image)):
+        spread(embedding, over, unet.config.flip_sin_to_cos)
     return student
+
+
+@torch.no_grad()
+def spread(embedding: ScalarEmbedding, over: GuidanceRange, flip_sin_to_cos: bool) -> None:
+    """Gives what each layer of an untrained embedding answers over a range mean 0 and deviation 1, channel by channel
+    (data-dependent initialisation, Salimans and Kingma 2016, arXiv 1602.07868, section 3).
+
+    Sinusoids made for a thousand timesteps hardly tell scales between 1 and 4 apart, so that a network that starts with
+    random layers behind them hears little of the scales for a long time. A range of one value is left alone.
+    """
+    if over.minimum == over.maximum:
+        return
+    grid = torch.linspace(over.minimum, over.maximum, SPREAD_POINTS)
+    values = sinusoidal_embedding(grid, embedding.linear_1.in_features, flip_sin_to_cos=flip_sin_to_cos)
+    for layer in (embedding.linear_1, embedding.linear_2):
+        deviation, mean = torch.std_mean(layer(values), dim=0)
+        layer.weight.div_(deviation[:, None])
+        layer.bias.copy_((layer.bias - mean) / deviation)
+        values = F.silu(layer(values))
 
 
 def guided_output(outputs: torch.Tensor, text_guidance: torch.Tensor, image_guidance: torch.Tensor) -> torch.Tensor:
@@ -55,6 +94,38 @@ def guided_output(outputs: torch.Tensor, text_guidance: torch.Tensor, image_guid
     neither, image, both = outputs.chunk(3)
     text_scale, image_scale = text_guidance[:, None, None, None], image_guidance[:, None, None, None]
     return neither + image_scale * (image - neither) + text_scale * (both - image)
+
+
+def rescaled(guided: torch.Tensor, conditional: torch.Tensor, fraction: float) -> torch.Tensor:
+    """`guided` scaled towards the standard deviation of `conditional`, example by example.
+
+    Args:
+        guided, conditional: (B, L, h, w), estimates of x0.
+        fraction: 0 leaves it as it is, 1 gives it that deviation whole.
+    """
+    ratio = conditional.std(dim=(1, 2, 3), keepdim=True) / guided.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
+    return guided * (1 + fraction * (ratio - 1))
+
+
+def rescaled_guidance(
+    estimates: torch.Tensor, text_guidance: torch.Tensor, image_guidance: torch.Tensor, rescale: RescaleTraining
+) -> torch.Tensor:
+    """Three estimates of x0 combined, one scale after the other, each brought back towards the deviation before it.
+
+    Without rescaling this is `guided_output`. Text guidance comes first, and image guidance is rescaled to what text
+    guidance alone gives: where it is 1, it changes nothing.
+
+    Args:
+        estimates: (3 B, L, h, w): without conditions, with the image, with image and text.
+        text_guidance: (B,), s_T.
+        image_guidance: (B,), s_I.
+        rescale: How far, for either scale.
+    """
+    ones = torch.ones_like(text_guidance)
+    conditional = estimates.chunk(3)[2]
+    text = rescaled(guided_output(estimates, text_guidance, ones), conditional, rescale.text)
+    added = guided_output(estimates, ones, image_guidance) - conditional
+    return rescaled(text + added, text, rescale.image)
 
 
 class GuidanceStage(RegressionStage):
@@ -73,12 +144,19 @@ class GuidanceStage(RegressionStage):
         self, teacher: MobilePix2PixUNet, student: MobilePix2PixUNet, material: Material, config: RegressionTraining
     ) -> None:
         super().__init__(teacher, student, material, config, material.parent.schedule)
+        self._rescale = config.rescale
 
     @torch.no_grad()
     def target(self, noisy: torch.Tensor, tensors: Mapping[str, torch.Tensor], states: torch.Tensor) -> torch.Tensor:
-        """The teacher's guided output, its three passes in one forward."""
+        """The teacher's guided output, its three passes in one forward, rescaled as x0."""
         self.teacher.to(noisy.device)
         images, null = tensors["images"], self.material.text_states.null(len(noisy), noisy.device)
         sample = torch.cat([noisy.repeat(3, 1, 1, 1), torch.cat([torch.zeros_like(images), images, images])], dim=1)
-        outputs = self.teacher(sample, tensors["timesteps"].repeat(3), torch.cat([null, null, states])).float()
-        return guided_output(outputs, tensors["text_guidance"], tensors["image_guidance"])
+        timesteps = tensors["timesteps"]
+        outputs = self.teacher(sample, timesteps.repeat(3), torch.cat([null, null, states])).float()
+        scales = tensors["text_guidance"], tensors["image_guidance"]
+        if self._rescale == RescaleTraining():
+            return guided_output(outputs, *scales)
+        estimates = self.schedule.x0_from_output(noisy.repeat(3, 1, 1, 1), outputs, timesteps.repeat(3))
+        x0 = rescaled_guidance(estimates, *scales, self._rescale)
+        return self.schedule.target(x0, self.schedule.epsilon(x0, noisy, timesteps), timesteps)

@@ -25,6 +25,7 @@ from mobie_coreml.files import atomic_file
 from mobie_coreml.models.autoencoder import TinyAutoencoder
 from mobie_coreml.training.config import CropSet, PhotoConfig, TeacherTraining
 from mobie_coreml.training.photos import Photos, Pixels, generator, random_crop, recolor
+from mobie_coreml.training.processes import half_where_fast
 from mobie_coreml.training.storage import load_cache, writing
 
 ENCODE_BATCH = 16
@@ -195,7 +196,7 @@ def _encode_set(
 
     def encode(crops: list[Pixels]) -> torch.Tensor:
         batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_where_fast(device):
             latents = autoencoder.encode(2 * batch.contiguous(memory_format=torch.channels_last) - 1)
         return latents.to("cpu", torch.float16).contiguous()
 

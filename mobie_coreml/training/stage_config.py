@@ -60,12 +60,33 @@ class NoiseTraining:
 
 
 @dataclass(frozen=True)
+class RescaleTraining:
+    """How far the deviation that a guidance scale adds to x0 is taken back, 0 (none of it) to 1 (all): see
+    `guidance.rescaled_guidance`."""
+
+    text: float = 0.0
+    image: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_fraction("fraction by which text guidance is rescaled", self.text)
+        _check_fraction("fraction by which image guidance is rescaled", self.image)
+
+
+@dataclass(frozen=True)
 class RegressionTraining:
-    """Stage 3 (multimodal guidance distillation), and from noise to velocity prediction before stage 4."""
+    """Stage 3 (multimodal guidance distillation), and from noise to velocity prediction before stage 4.
+
+    Attributes:
+        batch: Examples a batch.
+        scales: How guidance scales are drawn.
+        noise: How noise levels are drawn.
+        rescale: How far guidance is kept from raising the contrast; stage 3 only.
+    """
 
     batch: int = 512
     scales: ScaleTraining = field(default_factory=ScaleTraining)
     noise: NoiseTraining = field(default_factory=NoiseTraining)
+    rescale: RescaleTraining = field(default_factory=RescaleTraining)
 
     def __post_init__(self) -> None:
         _require(self.batch >= 1, "A batch must hold at least one example.")
@@ -214,7 +235,10 @@ FINE_TUNING: Mapping[str, FineTuning] = {
 REGRESSION: Mapping[str, RegressionTraining] = {
     "mobile": RegressionTraining(),
     "nano": RegressionTraining(
-        batch=24, scales=ScaleTraining(usual=0.3), noise=NoiseTraining(high_noise=2.0, pure=0.5)
+        batch=24,
+        scales=ScaleTraining(usual=0.3),
+        noise=NoiseTraining(high_noise=2.0, pure=0.5),
+        rescale=RescaleTraining(text=0.7, image=1.0),
     ),
 }
 ONE_STEP: Mapping[str, OneStepTraining] = {
@@ -280,9 +304,9 @@ STAGE_LOOPS: Mapping[tuple[str, str], LoopConfig] = {
     ("velocity", "mobile"): LoopConfig(steps=4000, learning_rate=1e-6),
     ("one-step", "mobile"): LoopConfig(steps=20000, learning_rate=1e-5),
     ("teacher", "nano"): LoopConfig(minutes=60, learning_rate=4e-4, validate_every=400),
-    ("guidance", "nano"): LoopConfig(minutes=30, learning_rate=4e-4, validate_every=400),
-    ("velocity", "nano"): LoopConfig(minutes=20, learning_rate=2e-4, validate_every=400),
-    ("one-step", "nano"): LoopConfig(minutes=45, learning_rate=3e-4, validate_every=400),
+    ("guidance", "nano"): LoopConfig(minutes=30, learning_rate=4e-4, warmup_steps=20, validate_every=400),
+    ("velocity", "nano"): LoopConfig(minutes=20, learning_rate=2e-4, warmup_steps=20, validate_every=400),
+    ("one-step", "nano"): LoopConfig(minutes=45, learning_rate=3e-4, warmup_steps=20, validate_every=400),
 }
 """Length and rate of each stage for each family."""
 

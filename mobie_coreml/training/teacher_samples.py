@@ -19,7 +19,7 @@ from mobie_coreml.training.attention import fast_attention
 from mobie_coreml.training.distillation import Material, collate, frozen, scale_inputs
 from mobie_coreml.training.loop import Batch
 from mobie_coreml.training.photos import generator
-from mobie_coreml.training.processes import main_first
+from mobie_coreml.training.processes import half_where_fast, main_first
 from mobie_coreml.training.sampling import fresh_draws, sample
 from mobie_coreml.training.stage_config import OneStepTraining
 from mobie_coreml.training.storage import load_cache, writing
@@ -100,7 +100,7 @@ class TeacherSamples:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         tensors = {name: tensor.to(device) for name, tensor in self.batch(size, numbers).tensors.items()}
         states = self.material.text_states(tensors["ids"])
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_where_fast(device):
             return self.make(tensors, states).to("cpu", torch.float16)
 
     def _digest(self) -> str:

@@ -27,6 +27,7 @@ from mobie_coreml.files import atomic_folder, read_json_object, write_json
 from mobie_coreml.models.autoencoder import TinyAutoencoder
 from mobie_coreml.training.examples import Example
 from mobie_coreml.training.photos import Pixels
+from mobie_coreml.training.processes import half_where_fast
 from mobie_coreml.training.storage import writing
 from mobie_coreml.training.triples import Triple, Triples, content_digest
 from mobie_coreml.training.validation import MOST, HeldOut, stack
@@ -241,7 +242,7 @@ def _encode(autoencoder: TinyAutoencoder, images: list[np.ndarray[Any, Any]]) ->
     parts = []
     for start in range(0, len(images), TOGETHER):
         batch = torch.from_numpy(np.stack(images[start : start + TOGETHER])).permute(0, 3, 1, 2).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_where_fast(device):
             latents = autoencoder.encode(batch.float().div(127.5).sub(1))
         parts.append(latents.to("cpu", torch.float16))
     return torch.cat(parts).contiguous()

@@ -18,6 +18,7 @@ from mobie_coreml.training.stage_config import (
     NoiseTraining,
     OneStepTraining,
     RegressionTraining,
+    RescaleTraining,
     ScaleTraining,
 )
 from mobie_coreml.training.teacher_samples import TeacherSamples
@@ -60,10 +61,9 @@ def material(checkpoint: Checkpoint, scales: ScaleTraining | None = None) -> Mat
 
 
 def guidance_stage(checkpoint: Checkpoint, config: RegressionTraining) -> guidance.GuidanceStage:
-    unet = checkpoint.unet()
-    return guidance.GuidanceStage(
-        unet, guidance.with_guidance_inputs(unet), material(checkpoint, config.scales), config
-    )
+    unet, data = checkpoint.unet(), material(checkpoint, config.scales)
+    student = guidance.with_guidance_inputs(unet, data.text_range, data.image_range)
+    return guidance.GuidanceStage(unet, student, data, config)
 
 
 def one_step_stage(checkpoint: Checkpoint, config: OneStepTraining, pool: Path | None = None) -> one_step.OneStepStage:
@@ -92,8 +92,30 @@ def test_the_guided_target_is_three_explicit_passes(small: dict[str, Checkpoint]
     assert all(one.grad is None and not one.requires_grad for one in stage.teacher.parameters())
 
 
+@pytest.mark.parametrize("rescale", [RescaleTraining(), RescaleTraining(0.6, 1.0)])
+def test_the_target_is_rescaled_as_an_image(small: dict[str, Checkpoint], rescale: RescaleTraining) -> None:
+    scales = ScaleTraining((6.0, 6.0), (2.0, 2.0))
+    stage = guidance_stage(small["plain"], RegressionTraining(scales=scales, rescale=rescale))
+    tensors = stage.batch(0).tensors
+    noisy, times = noisy_latents(stage.schedule, tensors["edited"], tensors), tensors["timesteps"]
+    states = stage.material.text_states(tensors["ids"])
+    null = stage.material.text_states.null(len(noisy), noisy.device)
+    passes = ((torch.zeros_like(noisy), null), (tensors["images"], null), (tensors["images"], states))
+    estimates = []
+    with torch.no_grad():
+        for image, text in passes:
+            output = stage.teacher(torch.cat([noisy, image], dim=1), times, text)
+            estimates.append(stage.schedule.x0_from_output(noisy, output, times))
+    expected = guidance.rescaled_guidance(
+        torch.cat(estimates), tensors["text_guidance"], tensors["image_guidance"], rescale
+    )
+    target = stage.schedule.x0_from_output(noisy, stage.target(noisy, tensors, states), times)
+    torch.testing.assert_close(target, expected, rtol=1e-3, atol=1e-4)
+
+
 def test_a_student_at_scales_one_has_nothing_to_learn(small: dict[str, Checkpoint]) -> None:
-    stage = guidance_stage(small["plain"], RegressionTraining(scales=ScaleTraining((1.0, 1.0), (1.0, 1.0))))
+    ones = ScaleTraining((1.0, 1.0), (1.0, 1.0))
+    stage = guidance_stage(small["plain"], RegressionTraining(scales=ones, rescale=RescaleTraining(0.7, 1.0)))
     loss, _ = stage.loss(stage.batch(1), torch.Generator())
     assert float(loss.detach()) < 1e-10
     loss.backward()

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mobie_coreml.diffusion.guidance import combine_passes, guidance_passes
+from mobie_coreml.diffusion.guidance import GuidanceRange, combine_passes, guidance_passes
 from mobie_coreml.diffusion.schedule import NoiseSchedule
 from mobie_coreml.errors import InputError
+from mobie_coreml.models.embeddings import sinusoidal_embedding
 from mobie_coreml.models.presets import Preset
 from mobie_coreml.models.unet import MobilePix2PixUNet
 from mobie_coreml.training.adversarial import (
@@ -24,7 +25,7 @@ from mobie_coreml.training.adversarial import (
 )
 from mobie_coreml.training.discriminator import Heads, pooled_text
 from mobie_coreml.training.ema import WeightAverage
-from mobie_coreml.training.guidance import guided_output, with_guidance_inputs
+from mobie_coreml.training.guidance import guided_output, rescaled, rescaled_guidance, with_guidance_inputs
 from mobie_coreml.training.photos import generator
 from mobie_coreml.training.settings import setting_values, with_settings
 from mobie_coreml.training.stage_config import (
@@ -34,10 +35,13 @@ from mobie_coreml.training.stage_config import (
     STAGES,
     OneStepTraining,
     RegressionTraining,
+    RescaleTraining,
     ScaleTraining,
     ablated,
 )
 from mobie_coreml.training.velocity import velocity_from_epsilon
+
+RANGES = GuidanceRange(1.0, 4.0, 1.0), GuidanceRange(1.0, 2.0, 1.0)
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -76,8 +80,36 @@ def test_guided_output_is_the_sum_over_three_passes() -> None:
     torch.testing.assert_close(guided_output(torch.cat(passes), one, one), passes[2])
 
 
+def test_rescaled_guidance_has_the_conditional_deviation() -> None:
+    guided, conditional = 3.0 * randn(4, 2, 3, 5, seed=1) + 0.2, randn(4, 2, 3, 5, seed=2)
+    whole = rescaled(guided, conditional, 1.0)
+    torch.testing.assert_close(whole.flatten(1).std(dim=1), conditional.flatten(1).std(dim=1))
+    half = rescaled(guided, conditional, 0.5)
+    torch.testing.assert_close(half, (guided + whole) / 2)
+    assert torch.equal(rescaled(guided, conditional, 0.0), guided)
+    torch.testing.assert_close(rescaled(conditional, conditional, 1.0), conditional)
+    assert torch.isfinite(rescaled(torch.ones_like(guided), conditional, 1.0)).all()
+
+
+def test_each_scale_is_rescaled_to_what_comes_before_it() -> None:
+    neither, image, both = passes = [randn(2, 3, 4, 5, seed=seed) for seed in range(3)]
+    estimates, one = torch.cat(passes), torch.ones(2)
+    text_scale, image_scale = torch.tensor([3.0, 4.0]), torch.tensor([1.5, 2.0])
+    columns = [scale[:, None, None, None] for scale in (text_scale, image_scale)]
+    plain = rescaled_guidance(estimates, text_scale, image_scale, RescaleTraining())
+    torch.testing.assert_close(plain, guided_output(estimates, text_scale, image_scale))
+
+    rescale = RescaleTraining(text=0.7, image=1.0)
+    text = rescaled(image + columns[0] * (both - image), both, 0.7)
+    torch.testing.assert_close(rescaled_guidance(estimates, text_scale, one, rescale), text)
+    whole = rescaled_guidance(estimates, text_scale, image_scale, rescale)
+    torch.testing.assert_close(whole, rescaled(text + (columns[1] - 1) * (image - neither), text, 1.0))
+    torch.testing.assert_close(whole.flatten(1).std(dim=1), text.flatten(1).std(dim=1))
+    torch.testing.assert_close(rescaled_guidance(estimates, one, one, rescale), both)
+
+
 def test_guidance_inputs_change_nothing_at_the_start(unet: MobilePix2PixUNet) -> None:
-    student = with_guidance_inputs(unet).eval()
+    student = with_guidance_inputs(unet, *RANGES).eval()
     sample, times, states = randn(3, 8, 6, 8), torch.tensor([0, 500, 999]), randn(3, 77, 16)
     plain = unet(sample, times, states)
     for text, image in ((1.0, 1.0), (14.0, 3.0)):
@@ -87,8 +119,23 @@ def test_guidance_inputs_change_nothing_at_the_start(unet: MobilePix2PixUNet) ->
     assert all(not value.any() for value in projections)
 
 
+def test_embeddings_start_out_spread_over_their_ranges(unet: MobilePix2PixUNet) -> None:
+    student = with_guidance_inputs(unet, *RANGES)
+    for embedding, over in (
+        (student.text_guidance_embedding, RANGES[0]),
+        (student.image_guidance_embedding, RANGES[1]),
+    ):
+        grid = sinusoidal_embedding(torch.linspace(over.minimum, over.maximum, 1000), embedding.linear_1.in_features)
+        with torch.no_grad():
+            answers = embedding(grid)
+        assert float(answers.mean(dim=0).abs().max()) < 0.05
+        torch.testing.assert_close(answers.std(dim=0), torch.ones(answers.shape[1]), rtol=0.1, atol=0.0)
+    one = GuidanceRange(1.0, 1.0, 1.0)
+    assert all(torch.isfinite(value).all() for value in with_guidance_inputs(unet, one, one).state_dict().values())
+
+
 def test_a_scale_is_embedded_as_the_timestep_of_the_same_value(unet: MobilePix2PixUNet) -> None:
-    student = with_guidance_inputs(MobilePix2PixUNet(replace(unet.config, text_embedding=False)))
+    student = with_guidance_inputs(MobilePix2PixUNet(replace(unet.config, text_embedding=False)), *RANGES)
     for embedding in (student.text_guidance_embedding, student.image_guidance_embedding):
         embedding.load_state_dict(student.time_embedding.state_dict())
     values = torch.tensor([1.0, 2.0, 7.0, 14.0])
@@ -226,6 +273,7 @@ def test_settings_reach_every_option() -> None:
         ("scales.text=1:inf", "does not fit text"),
         ("scales.text=9:2", "range of text guidance"),
         ("scales.usual=2", "between 0 and 1"),
+        ("rescale.text=1.5", "between 0 and 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(setting: str, message: str) -> None:

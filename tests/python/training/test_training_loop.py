@@ -15,6 +15,7 @@ from mobie_coreml.training.config import LoopConfig
 from mobie_coreml.training.interruption import RunStopped
 from mobie_coreml.training.loop import Batch, learning_rate_factor, train
 from mobie_coreml.training.metrics import MetricsLog
+from mobie_coreml.training.processes import half_where_fast, usual_precision
 from mobie_coreml.training.state import load_state
 
 
@@ -168,3 +169,26 @@ def test_learning_rate_rises_then_falls_to_a_hundredth() -> None:
 def test_options_that_make_no_sense_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         config(**changes)
+
+
+@pytest.mark.parametrize(
+    ("found", "precision", "dtype"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, "bf16", torch.bfloat16),
+        ({"amx_bf16": True}, "bf16", torch.bfloat16),
+        ({"avx512_f": True, "avx512_bf16": False}, "no", torch.float32),
+        (None, "no", torch.float32),
+    ],
+)
+def test_bf16_is_used_where_the_processor_computes_in_it(
+    monkeypatch: pytest.MonkeyPatch, found: dict[str, bool] | None, precision: str, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if found is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    assert usual_precision() == precision
+    weight = torch.ones(2, 2)
+    with half_where_fast(torch.device("cpu")):
+        assert (weight @ weight).dtype == dtype

@@ -8,6 +8,7 @@ let package = Package(
         .library(name: "MobieCore", targets: ["MobieCore"]),
         .library(name: "MobieCoreML", targets: ["MobieCoreML", "MobiePixels"]),
         .library(name: "MobieCapture", targets: ["MobieCapture", "MobiePixels"]),
+        .library(name: "MobieClip", targets: ["MobieClip"]),
         .executable(name: "mobie-bench", targets: ["mobie-bench"]),
     ],
     targets: [
@@ -17,9 +18,13 @@ let package = Package(
             name: "MobieCoreML", dependencies: ["MobieCore", "MobiePixels"], path: "ios_app/Sources/MobieCoreML"),
         .target(
             name: "MobieCapture", dependencies: ["MobieCore", "MobiePixels"], path: "ios_app/Sources/MobieCapture"),
+        .target(
+            name: "MobieClip", dependencies: ["MobieCore", "MobieCoreML", "MobieCapture", "MobiePixels"],
+            path: "ios_app/Sources/MobieClip"),
         .target(name: "MobieProcess", dependencies: ["MobieCore"], path: "ios_app/Sources/MobieProcess"),
         .executableTarget(
-            name: "mobie-bench", dependencies: ["MobieCore", "MobieProcess"], path: "ios_app/Sources/mobie-bench"),
+            name: "mobie-bench", dependencies: ["MobieClip", "MobieCore", "MobieCoreML", "MobieProcess"],
+            path: "ios_app/Sources/mobie-bench"),
         .testTarget(name: "MobieCoreTests", dependencies: ["MobieCore"], path: "tests/swift/MobieCoreTests"),
         .testTarget(
             name: "MobieCoreMLTests", dependencies: ["MobieCoreML", "MobieCapture", "MobiePixels"],
@@ -27,6 +32,12 @@ let package = Package(
         .testTarget(
             name: "MobieCaptureTests", dependencies: ["MobieCapture", "MobiePixels"],
             path: "tests/swift/MobieCaptureTests"),
+        .testTarget(
+            name: "MobieClipTests", dependencies: ["MobieClip", "MobieCore", "MobieCoreML"],
+            path: "tests/swift/MobieClipTests"),
+        .testTarget(
+            name: "MobieBenchTests", dependencies: ["mobie-bench", "MobieCore", "MobieCoreML"],
+            path: "tests/swift/MobieBenchTests"),
         .testTarget(
             name: "MobieProcessTests", dependencies: ["MobieProcess"], path: "tests/swift/MobieProcessTests"),
     ],

@@ -37,9 +37,9 @@ ROOT = Path(__file__).resolve().parents[1]
 STUBS = ROOT / "tests/apple_stubs"
 SOURCES = ROOT / "ios_app/Sources"
 PORTABLE = ("MobieCore", "MobieProcess")
-APPLE = ("MobiePixels", "MobieCoreML", "MobieCapture")
+APPLE = ("MobiePixels", "MobieCoreML", "MobieCapture", "MobieClip", "mobie-bench")
 TESTS = ROOT / "tests/swift"
-APPLE_TESTS = ("MobieCoreMLTests", "MobieCaptureTests")
+APPLE_TESTS = ("MobieCoreMLTests", "MobieCaptureTests", "MobieClipTests")
 
 
 def check(

@@ -98,11 +98,7 @@ def train_guidance(request: Request) -> RunResult:
 
     def stage(material: Material) -> Stage:
         unet = teacher.unet()
-        if start is None:
-            ranges = material.text_range, material.image_range
-            student = guidance.with_guidance_inputs(unet, *ranges, material.seed)
-        else:
-            student = start.unet()
+        student = guidance.with_guidance_inputs(unet, material.seed) if start is None else start.unet()
         return guidance.GuidanceStage(unet, student, material, config)
 
     return run_stage(request, "guidance", teacher, start, config, stage, scales=config.scales)

@@ -18,19 +18,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 
-from mobie_coreml.diffusion.guidance import GuidanceRange
 from mobie_coreml.errors import InputError
 from mobie_coreml.models.checkpoint import Checkpoint
-from mobie_coreml.models.embeddings import ScalarEmbedding, sinusoidal_embedding
 from mobie_coreml.models.unet import MobilePix2PixUNet
 from mobie_coreml.training.distillation import Material
 from mobie_coreml.training.regression import RegressionStage
 from mobie_coreml.training.stage_config import RegressionTraining, RescaleTraining
-
-SPREAD_POINTS = 64
-"""Scales of a range that embeddings are spread over."""
 
 
 def check_teacher(checkpoint: Checkpoint) -> None:
@@ -46,41 +40,12 @@ def check_teacher(checkpoint: Checkpoint) -> None:
         )
 
 
-def with_guidance_inputs(
-    unet: MobilePix2PixUNet, text: GuidanceRange, image: GuidanceRange, seed: int = 0
-) -> MobilePix2PixUNet:
-    """A copy with guidance inputs whose projections are zero: whatever the scales, it answers as `unet` does.
-
-    Args:
-        unet: Without them.
-        text, image: The ranges that the scales will be drawn from; their embeddings start out spread over these.
-        seed: Of the embeddings.
-    """
+def with_guidance_inputs(unet: MobilePix2PixUNet, seed: int = 0) -> MobilePix2PixUNet:
+    """A copy with guidance inputs whose projections are zero: whatever the scales, it answers as `unet` does."""
     torch.manual_seed(seed)
     student = MobilePix2PixUNet(replace(unet.config, guidance_embedding=True))
     student.load_state_dict(unet.state_dict(), strict=False)
-    for embedding, over in ((student.text_guidance_embedding, text), (student.image_guidance_embedding, image)):
-        spread(embedding, over, unet.config.flip_sin_to_cos)
     return student
-
-
-@torch.no_grad()
-def spread(embedding: ScalarEmbedding, over: GuidanceRange, flip_sin_to_cos: bool) -> None:
-    """Gives what each layer of an untrained embedding answers over a range mean 0 and deviation 1, channel by channel
-    (data-dependent initialisation, Salimans and Kingma 2016, arXiv 1602.07868, section 3).
-
-    Sinusoids made for a thousand timesteps hardly tell scales between 1 and 4 apart, so that a network that starts with
-    random layers behind them hears little of the scales for a long time. A range of one value is left alone.
-    """
-    if over.minimum == over.maximum:
-        return
-    grid = torch.linspace(over.minimum, over.maximum, SPREAD_POINTS)
-    values = sinusoidal_embedding(grid, embedding.linear_1.in_features, flip_sin_to_cos=flip_sin_to_cos)
-    for layer in (embedding.linear_1, embedding.linear_2):
-        deviation, mean = torch.std_mean(layer(values), dim=0)
-        layer.weight.div_(deviation[:, None])
-        layer.bias.copy_((layer.bias - mean) / deviation)
-        values = F.silu(layer(values))
 
 
 def guided_output(outputs: torch.Tensor, text_guidance: torch.Tensor, image_guidance: torch.Tensor) -> torch.Tensor:

@@ -246,6 +246,7 @@ ONE_STEP: Mapping[str, OneStepTraining] = {
     "nano": OneStepTraining(
         batch=24,
         scales=ScaleTraining(usual=0.4),
+        teacher_steps=1,
         pool=4000,
         true_edits=True,
         largest=0.75,

@@ -32,9 +32,11 @@ class Module:
 
     @classmethod
     def of(cls, folder: Path) -> Module:
-        """The module of a folder, which has its name; samples in its documentation are none of its sources."""
+        """The module of a folder, which has its name with underscores; samples in its documentation are none of its
+        sources.
+        """
         found = [path for path in folder.rglob("*.swift") if not any(part.endswith(".docc") for part in path.parts)]
-        return cls(folder.name, tuple(sorted(found)))
+        return cls(folder.name.replace("-", "_"), tuple(sorted(found)))
 
     @property
     def imports(self) -> set[str]:

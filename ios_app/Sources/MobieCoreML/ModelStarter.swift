@@ -29,6 +29,9 @@ public actor ModelStarter<Runtime: ModelRuntime> {
     /// How far verification is; nil before it.
     public private(set) var verification: ModelFolder.Progress?
 
+    /// Seconds that every stage of the start took; those that were not needed are not there.
+    public private(set) var durations: [ModelLifecycle.Stage: Double] = [:]
+
     private let folder: ModelFolder
     private let runtime: Runtime
     private let places: Places
@@ -83,7 +86,7 @@ public actor ModelStarter<Runtime: ModelRuntime> {
     /// own, so a host asks for this as often as it draws.
     public func progress() -> StageDurations.Progress? {
         lifecycle.stage.map {
-            StageDurations(contentsOf: durations).progress($0, model: digest, elapsed: seconds() - stageStart)
+            StageDurations(contentsOf: durationRecord).progress($0, model: digest, elapsed: seconds() - stageStart)
         }
     }
 
@@ -283,10 +286,12 @@ public actor ModelStarter<Runtime: ModelRuntime> {
         stageStart = seconds()
         try await work()
         guard let stage else { return }
-        var known = StageDurations(contentsOf: durations)
-        known.record(stage, model: digest, seconds: seconds() - stageStart)
+        let taken = seconds() - stageStart
+        durations[stage] = taken
+        var known = StageDurations(contentsOf: durationRecord)
+        known.record(stage, model: digest, seconds: taken)
         // Without the record the next start only shows no estimate.
-        try? known.write(to: durations)
+        try? known.write(to: durationRecord)
     }
 
     private func handle(_ event: ModelLifecycle.Event) throws(ModelLifecycle.InvalidTransition)
@@ -314,6 +319,6 @@ public actor ModelStarter<Runtime: ModelRuntime> {
         ComponentCompiler(folder: folder, runtime: runtime, cache: places.cache, system: system)
     }
 
-    private var durations: URL { places.records.appendingPathComponent("\(digest)-durations.json") }
+    private var durationRecord: URL { places.records.appendingPathComponent("\(digest)-durations.json") }
     private var ceilings: URL { places.records.appendingPathComponent("\(digest)-compute-units.json") }
 }

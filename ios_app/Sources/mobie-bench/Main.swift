@@ -12,6 +12,7 @@ enum MobieBench {
 
     private static let modes = {
         var modes = [Mode(flag: "--simulate", usage: Simulation.usage, run: Simulation.run)]
+        modes.append(Mode(flag: "--coreml", usage: CoreMLEdit.usage, run: CoreMLEdit.run))
         #if os(macOS) || os(Linux)
             modes.append(Mode(flag: "--process", usage: ProcessEdit.usage, run: ProcessEdit.run))
         #endif

@@ -62,7 +62,7 @@ def material(checkpoint: Checkpoint, scales: ScaleTraining | None = None) -> Mat
 
 def guidance_stage(checkpoint: Checkpoint, config: RegressionTraining) -> guidance.GuidanceStage:
     unet, data = checkpoint.unet(), material(checkpoint, config.scales)
-    student = guidance.with_guidance_inputs(unet, data.text_range, data.image_range)
+    student = guidance.with_guidance_inputs(unet)
     return guidance.GuidanceStage(unet, student, data, config)
 
 

@@ -46,6 +46,7 @@ struct ModelStarterTests {
                 ])
         #expect(marker.unfinishedAttempt() == nil)
         #expect(await starter.explanation == nil)
+        #expect(await Set(starter.durations.keys) == [.verifying, .compiling, .loading, .warmingUp])
         // A second start gives the same backend.
         _ = try await starter.start()
         #expect(await script.count("decode") == 1)

@@ -11,7 +11,7 @@ public struct ModelComponent: Sendable, Equatable {
     }
 
     /// Core ML's compute units by name.
-    public enum ComputeUnits: String, Sendable, Codable {
+    public enum ComputeUnits: String, Sendable, Codable, CaseIterable {
         /// Whatever the device has.
         case all
         /// The CPU alone.

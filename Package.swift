@@ -33,7 +33,8 @@ let package = Package(
             name: "MobieCaptureTests", dependencies: ["MobieCapture", "MobiePixels"],
             path: "tests/swift/MobieCaptureTests"),
         .testTarget(
-            name: "MobieClipTests", dependencies: ["MobieClip", "MobieCore", "MobieCoreML"],
+            name: "MobieClipTests",
+            dependencies: ["MobieClip", "MobieCapture", "MobieCore", "MobieCoreML", "MobiePixels"],
             path: "tests/swift/MobieClipTests"),
         .testTarget(
             name: "MobieBenchTests", dependencies: ["mobie-bench", "MobieCore", "MobieCoreML"],

@@ -43,8 +43,7 @@
         /// - Parameters:
         ///   - model: The folder that the server was started with.
         ///   - progress: Called after every frame with the frames done, and how many there are where that is known.
-        /// - Throws: `ServerError`, `EditError`, `TokenizerError`, `PromptTooLong`, `GeometryError`, or
-        ///   `CancellationError`.
+        /// - Throws: `ServerError`, `EditError`, `TokenizerError`, `GeometryError`, or `CancellationError`.
         public func run(
             model: ModelFolder, connection: ServerConnection,
             progress: @Sendable (Int, Int64?) -> Void = { _, _ in }
@@ -53,8 +52,6 @@
             let clip = try await ServedClip.open(input, limit: limit, on: connection)
             try await clip.create(output, replaces: replaces)
             let tokenizer = try CLIPTokenizer(modelFolder: model.url, positions: model.manifest.tokenizer.positions)
-            let needed = try tokenizer.encode(instruction.prompt)
-            if needed.isTruncated { throw PromptTooLong(count: needed.count, positions: tokenizer.positions) }
             var options = EditPipeline<ProcessBackend>.Options()
             options.seed = seed
             options.keepsEveryFrame = true
@@ -62,69 +59,26 @@
                 manifest: model.manifest, tokenizer: tokenizer, backend: backend, options: options)
             try await pipeline.change(instruction)
             let geometry = try FrameGeometry(source: clip.size, model: model.manifest.frame, fit: fit)
-            let digests = try await edit(clip, pipeline, geometry, progress)
+            var digests: [String] = []
+            do {
+                try await pipeline.editClip { () -> (frame: InterleavedImage, place: ClipFrame.Place)? in
+                    guard let frame = try await clip.next() else { return nil }
+                    return (frame: try geometry.prepare(frame.pixels), place: frame.place)
+                } write: { edited, place in
+                    let result = try geometry.restore(edited)
+                    digests.append(SHA256.hex(of: result.bytes))
+                    try await clip.write(result, at: place)
+                    progress(digests.count, clip.frames)
+                }
+            } catch let failure as FrameFailure {
+                // The server says which component it was.
+                throw failure.cause
+            }
             let notes = try await clip.finish()
             let region = geometry.region
             return Report(
                 frames: digests.count, frameSize: FrameSize(width: region.width, height: region.height), notes: notes,
                 frameDigests: digests, statistics: await pipeline.statistics)
         }
-
-        /// Frames in beside frames out, until the clip ends or something fails.
-        private func edit(
-            _ clip: ServedClip, _ pipeline: EditPipeline<ProcessBackend>, _ geometry: FrameGeometry,
-            _ progress: @Sendable (Int, Int64?) -> Void
-        ) async throws -> [String] {
-            // Frames come out in the order in which they went in, and every one does.
-            let (places, inside) = AsyncStream.makeStream(of: ClipFrame.Place.self)
-            return try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask {
-                    do {
-                        var last: Int64?
-                        while let frame = try await clip.next() {
-                            // The pipeline would drop it, and the places of all that follow would be wrong.
-                            if let last, frame.place.index <= last {
-                                throw ServerError.badAnswer(call: "clip.read", problem: "its frames are not in order")
-                            }
-                            last = frame.place.index
-                            inside.yield(frame.place)
-                            try await pipeline.submitInTurn(
-                                try geometry.prepare(frame.pixels), number: Int(frame.place.index))
-                        }
-                        await pipeline.finish()
-                    } catch {
-                        await pipeline.stop()
-                        throw error
-                    }
-                }
-                var digests: [String] = []
-                var order = places.makeAsyncIterator()
-                for await outcome in pipeline.outcomes {
-                    guard case .edited(let edited) = outcome, let place = await order.next() else {
-                        if case .failed(let failure) = outcome { throw failure.cause }
-                        throw CancellationError()
-                    }
-                    let result = try geometry.restore(edited.frame)
-                    digests.append(SHA256.hex(of: result.bytes))
-                    try await clip.write(result, at: place)
-                    progress(digests.count, clip.frames)
-                }
-                // Why the frames ended.
-                try await group.waitForAll()
-                try Task.checkCancellation()
-                return digests
-            }
-        }
-    }
-
-    /// A prompt does not fit into the model.
-    public struct PromptTooLong: LocalizedError, Sendable, Equatable {
-        /// Tokens that it needs.
-        public let count: Int
-        /// Tokens that fit.
-        public let positions: Int
-
-        public var errorDescription: String? { "The prompt needs \(count) tokens, and \(positions) fit." }
-        public var recoverySuggestion: String? { "Shorten it." }
     }
 #endif

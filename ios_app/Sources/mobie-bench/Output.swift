@@ -9,9 +9,10 @@ enum Output {
         guard FileManager.default.isWritableFile(atPath: folder) else {
             throw UsageError("\(folder) is no folder that can be written to.")
         }
-        if !replaces, FileManager.default.fileExists(atPath: file.path) {
-            throw UsageError("\(file.path) exists already: choose another file or pass --force.")
-        }
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: file.path, isDirectory: &isFolder) else { return }
+        if isFolder.boolValue { throw UsageError("\(file.path) is a folder: choose another name.") }
+        if !replaces { throw UsageError("\(file.path) exists already: choose another file or pass --force.") }
     }
 
     /// Writes a report as JSON, to a file or standard output.
@@ -44,8 +45,9 @@ enum Output {
         defer { for source in signals { source.cancel() } }
         do {
             return try await task.value
-        } catch is CancellationError {
-            throw Interrupted()
+        } catch {
+            // Whatever the work makes of it.
+            throw task.isCancelled ? Interrupted() : error
         }
     }
 }

@@ -76,7 +76,18 @@
                 let pipeline = try Pipeline(
                     manifest: manifest, tokenizer: tokenizer, backend: backend, options: options)
                 try await pipeline.change(instruction)
-                try await edit(reader, pipeline, FrameFitter(model: manifest.frame, fit: fit), recorder, progress)
+                let frames = FittedFrames(
+                    reader, try FrameFitter(model: manifest.frame, fit: fit), limit: limit ?? .max)
+                var done = 0
+                try await pipeline.editClip {
+                    try await frames.next()
+                } write: { edited, time in
+                    // A frame whose time does not grow has no place in a clip; the recording counts it.
+                    _ = try await recorder.append(edited, at: time)
+                    await pipeline.observe(QualitySample.now().thermal)
+                    done += 1
+                    progress(done)
+                }
                 let recording = try await recorder.finish()
                 return ClipReport(
                     instruction: EditInstruction(
@@ -92,48 +103,6 @@
             }
         }
 
-        /// Frames in beside frames out, until the clip ends or something fails.
-        private func edit(
-            _ reader: VideoFileReader, _ pipeline: Pipeline, _ fitter: FrameFitter, _ recorder: VideoRecorder,
-            _ progress: @Sendable (Int) -> Void
-        ) async throws {
-            // Frames come out in the order in which they went in, and every one does.
-            let (times, inside) = AsyncStream.makeStream(of: Int64.self)
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask {
-                    do {
-                        var fitter = fitter
-                        for number in 0..<(limit ?? .max) {
-                            guard let captured = try await reader.next() else { break }
-                            let frame = try fitter.prepare(captured.frame, orientation: captured.orientation)
-                            inside.yield(captured.nanoseconds)
-                            try await pipeline.submitInTurn(frame, number: number)
-                        }
-                        await pipeline.finish()
-                    } catch {
-                        await pipeline.stop()
-                        throw error
-                    }
-                }
-                var done = 0
-                var order = times.makeAsyncIterator()
-                for await outcome in pipeline.outcomes {
-                    guard case .edited(let edited) = outcome, let time = await order.next() else {
-                        if case .failed(let failure) = outcome { throw failure }
-                        throw CancellationError()
-                    }
-                    // A frame whose time does not grow has no place in a clip; the recording counts it.
-                    _ = try await recorder.append(edited.frame, at: time)
-                    await pipeline.observe(QualitySample.now().thermal)
-                    done += 1
-                    progress(done)
-                }
-                // Why the frames ended.
-                try await group.waitForAll()
-                try Task.checkCancellation()
-            }
-        }
-
         /// The plan, or why there is none.
         private func computePlan(
             of model: LoadableModel, _ runtime: CoreMLRuntime
@@ -145,6 +114,24 @@
             } catch {
                 return (nil, error.localizedDescription)
             }
+        }
+    }
+
+    /// Frames of a clip, brought to a model's size, with their times in nanoseconds.
+    private actor FittedFrames {
+        private let reader: VideoFileReader
+        private var fitter: FrameFitter
+        private var left: Int
+
+        init(_ reader: VideoFileReader, _ fitter: FrameFitter, limit: Int) {
+            (self.reader, self.fitter, left) = (reader, fitter, limit)
+        }
+
+        /// The next one; nil after the last one.
+        func next() async throws -> (frame: PixelFrame, place: Int64)? {
+            guard left > 0, let captured = try await reader.next() else { return nil }
+            left -= 1
+            return (try fitter.prepare(captured.frame, orientation: captured.orientation), captured.nanoseconds)
         }
     }
 #endif

@@ -121,6 +121,7 @@ class GuidanceStage(RegressionStage):
         outputs = self.teacher(sample, timesteps.repeat(3), torch.cat([null, null, states])).float()
         scales = tensors["text_guidance"], tensors["image_guidance"]
         if self._rescale == RescaleTraining():
+            # The published target, as it is: nothing is gained or lost on the way to x0 and back.
             return guided_output(outputs, *scales)
         estimates = self.schedule.x0_from_output(noisy.repeat(3, 1, 1, 1), outputs, timesteps.repeat(3))
         x0 = rescaled_guidance(estimates, *scales, self._rescale)

@@ -44,7 +44,7 @@ def main_first() -> Iterator[None]:
 
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether bf16 is worth its rounding on a device: on GPUs, and on processors with instructions for it. Others
-    emulate it: without AVX-512 a step of nano's teacher took 20 times as long as in fp32."""
+    emulate it, many times slower than fp32."""
     if device.type != "cpu":
         return True
     # Older versions of torch have nothing public that says so.

@@ -15,7 +15,7 @@ public struct ClipReport: Sendable, Codable, Equatable {
     public let system: SystemIdentity
     /// Compute units that every component was allowed to use.
     public let computeUnits: [String: ModelComponent.ComputeUnits]
-    /// Seconds of every stage of the model's start; those that were not needed are not there.
+    /// Seconds of every stage of the model's start.
     public let start: [String: Double]
     /// Whether every package was compiled for this system before.
     public let wasCompiled: Bool

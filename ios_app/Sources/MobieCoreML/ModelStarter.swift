@@ -29,7 +29,7 @@ public actor ModelStarter<Runtime: ModelRuntime> {
     /// How far verification is; nil before it.
     public private(set) var verification: ModelFolder.Progress?
 
-    /// Seconds that every stage of the start took; those that were not needed are not there.
+    /// Seconds that every stage took when it was last done by this starter; compiling is short where all was cached.
     public private(set) var durations: [ModelLifecycle.Stage: Double] = [:]
 
     private let folder: ModelFolder

@@ -17,7 +17,7 @@ from torch import nn
 
 from mobie_coreml.ane.layout import Layout, Slot, conditioning_layout
 from mobie_coreml.diffusion.schedule import NoiseSchedule
-from mobie_coreml.models.blocks import Conditioned, Conditioning
+from mobie_coreml.models.blocks import Conditioned, Conditioning, GuidanceGate
 from mobie_coreml.models.config import UNetConfig
 from mobie_coreml.models.embeddings import ScalarEmbedding
 
@@ -57,6 +57,7 @@ class Conditioner(nn.Module):
         if config.guidance_embedding:
             self.text_guidance_embedding = ScalarEmbedding(base, width)
             self.image_guidance_embedding = ScalarEmbedding(base, width)
+        self.guidance_gate = GuidanceGate(config) if config.guidance_gate else None
         for slot in self.layout.shifts:
             self._place(slot, Conditioned(slot.channels, config))
         for slot in self.layout.attentions:
@@ -101,6 +102,8 @@ class Conditioner(nn.Module):
                 F.silu(self._embed(self.text_guidance_embedding, text_guidance)),
                 F.silu(self._embed(self.image_guidance_embedding, image_guidance)),
             )
+        if self.guidance_gate is not None:
+            conditioning = self.guidance_gate(conditioning)
         index = timestep.round().clamp(0.0, float(self.last_timestep)).to(torch.int32)
         pieces = [self._projection(slot).project(conditioning) for slot in self.layout.shifts]
         shifts = torch.cat([*pieces, F.embedding(index, self.x0_scales)], dim=1)

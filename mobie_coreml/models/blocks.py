@@ -43,6 +43,25 @@ class Conditioned(nn.Module):
         return values
 
 
+class GuidanceGate(nn.Module):
+    """Both guidance scales multiply the embedding of timestep and prompt, channel by channel.
+
+    Guidance multiplies what a prompt does by a scale. Where the prompt reaches the blocks as an embedding that they
+    project, projections of the scales that are only added to it cannot do that; this can. One until it is trained.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.text_guidance_emb_proj = _zero_linear(config.time_embed_dim, config.time_embed_dim)
+        self.image_guidance_emb_proj = _zero_linear(config.time_embed_dim, config.time_embed_dim)
+
+    def forward(self, conditioning: Conditioning) -> Conditioning:
+        """The same embeddings with that of the timestep multiplied."""
+        text, image = conditioning.text_guidance, conditioning.image_guidance
+        gate = 1 + self.text_guidance_emb_proj(text) + self.image_guidance_emb_proj(image)
+        return conditioning._replace(time=conditioning.time * gate)
+
+
 class ResnetBlock2D(Conditioned):
     """Norm, SiLU, convolution, twice, around a shortcut; conditioning is added between the two."""
 

@@ -56,10 +56,10 @@ class UNetConfig:
 
     Channel counts and block lists go from the highest resolution to the lowest for the down path; `up_block_types` goes
     from the lowest to the highest. `num_attention_heads` has one entry a level (of the down path; the up path mirrors
-    it). With `guidance_embedding` the network takes both guidance scales as inputs. Two more options are
-    not Stable Diffusion's: with `text_embedding` the text states, max-pooled over positions, are embedded and added to
-    the timestep's embedding; with `input_skip` a linear map of the input at each position, which the
-    embeddings choose, is added to the output.
+    it). With `guidance_embedding` the network takes both guidance scales as inputs. Two more options are not Stable
+    Diffusion's: with `text_embedding` the text states, max-pooled over positions, are embedded and added to the
+    timestep's embedding, and guidance scales that are inputs multiply the sum; with `input_skip` a linear map of the
+    input at each position, which the embeddings choose, is added to the output.
     """
 
     in_channels: int = 8
@@ -118,6 +118,12 @@ class UNetConfig:
     def time_embed_dim(self) -> int:
         """Width of the timestep and guidance embeddings: four times the first level's channels."""
         return 4 * self.block_out_channels[0]
+
+    @property
+    def guidance_gate(self) -> bool:
+        """Whether guidance scales multiply the embedding of timestep and prompt; there is nothing of a prompt in it
+        where text is not embedded."""
+        return self.guidance_embedding and self.text_embedding
 
     def to_json(self) -> dict[str, Any]:
         """The diffusers `config.json` of this network (`attention_head_dim` there means the number of heads)."""

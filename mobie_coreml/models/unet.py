@@ -14,6 +14,7 @@ from mobie_coreml.errors import InputError
 from mobie_coreml.models.blocks import (
     Conditioning,
     Downsample2D,
+    GuidanceGate,
     InputSkip,
     ResnetBlock2D,
     Transformer2DModel,
@@ -130,6 +131,7 @@ class MobilePix2PixUNet(nn.Module):
         if config.guidance_embedding:
             self.text_guidance_embedding = ScalarEmbedding(widths[0], config.time_embed_dim)
             self.image_guidance_embedding = ScalarEmbedding(widths[0], config.time_embed_dim)
+        self.guidance_gate = GuidanceGate(config) if config.guidance_gate else None
         self.down_blocks = nn.ModuleList(DownBlock(config, level) for level in range(len(widths)))
         self.mid_block = MidBlock(config)
         self.up_blocks = nn.ModuleList(UpBlock(config, index) for index in range(len(widths)))
@@ -194,11 +196,12 @@ class MobilePix2PixUNet(nn.Module):
             return Conditioning(self._embed_time(timestep, encoder_hidden_states))
         if text_guidance is None or image_guidance is None:
             raise InputError("This network needs text_guidance and image_guidance.")
-        return Conditioning(
+        conditioning = Conditioning(
             self._embed_time(timestep, encoder_hidden_states),
             F.silu(self._embed(self.text_guidance_embedding, text_guidance)),
             F.silu(self._embed(self.image_guidance_embedding, image_guidance)),
         )
+        return conditioning if self.guidance_gate is None else self.guidance_gate(conditioning)
 
     def _embed_time(self, timestep: torch.Tensor, encoder_hidden_states: torch.Tensor) -> torch.Tensor:
         """(B,), (B, 77, C_text) -> (B, time_embed_dim), SiLU applied."""

@@ -177,6 +177,31 @@ def test_each_scale_moves_the_output_through_its_own_projections() -> None:
     assert torch.equal(answer(3.0, 1.0), answer(3.0, 2.0))
 
 
+def test_a_scale_multiplies_what_the_prompt_does() -> None:
+    """A gate of s - 1 makes the input skip's matrix at scale s the s-fold of that at scale 1, whatever the prompt."""
+    preset = narrowed("nano")
+    torch.manual_seed(0)
+    guided = MobilePix2PixUNet(replace(preset.unet, guidance_embedding=True)).eval().requires_grad_(False)
+    _, timestep, text = inputs(preset, 2, 12, 8)
+    assert guided.guidance_gate is not None
+    scale = torch.ones(2)
+    plain = guided.conditioning(timestep, text, scale, scale)
+    guided.guidance_gate.text_guidance_emb_proj.bias.fill_(2.0)
+    tripled = guided.conditioning(timestep, text, scale, scale)
+    torch.testing.assert_close(tripled.time, 3 * plain.time)
+    assert not torch.equal(plain.time[0], plain.time[1])
+    assert guided.input_skip is not None
+    offset = guided.input_skip.time_emb_proj.bias
+    torch.testing.assert_close(
+        guided.input_skip.project(tripled) - offset, 3 * (guided.input_skip.project(plain) - offset)
+    )
+
+
+def test_no_gate_where_the_embedding_holds_nothing_of_the_prompt() -> None:
+    assert MobilePix2PixUNet(replace(narrowed("mobile").unet, guidance_embedding=True)).guidance_gate is None
+    assert MobilePix2PixUNet(narrowed("nano").unet).guidance_gate is None
+
+
 def test_guidance_scales_must_fit_the_network() -> None:
     preset = narrowed("nano")
     sample, timestep, text = inputs(preset, 1, 8, 8)

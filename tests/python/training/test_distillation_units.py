@@ -112,7 +112,9 @@ def test_guidance_inputs_change_nothing_at_the_start(unet: MobilePix2PixUNet) ->
     for text, image in ((1.0, 1.0), (14.0, 3.0)):
         assert torch.equal(student(sample, times, states, torch.full((3,), text), torch.full((3,), image)), plain)
     projections = [value for name, value in student.named_parameters() if "guidance_emb_proj" in name]
-    assert len(projections) == 4 * sum("time_emb_proj.weight" in name for name, _ in unet.named_parameters())
+    places = sum("time_emb_proj.weight" in name for name, _ in unet.named_parameters())
+    # Weight and bias of either scale, in every block and in the gate.
+    assert len(projections) == 4 * (places + 1)
     assert all(not value.any() for value in projections)
 
 

@@ -14,12 +14,16 @@ from mobie_coreml.ane.components import COMPONENTS, build_component
 from mobie_coreml.cli.main import main
 from mobie_coreml.convert import model as model_module
 from mobie_coreml.convert.component import ComponentPackage
+from mobie_coreml.convert.describe import method_of
 from mobie_coreml.convert.model import Conversion, convert_model
 from mobie_coreml.convert.options import ConvertOptions
 from mobie_coreml.convert.program import _Writer
+from mobie_coreml.diffusion.guidance import guidance_passes
 from mobie_coreml.errors import InputError, WorkError
 from mobie_coreml.manifest import ModelFolder, verify_model
 from mobie_coreml.models.checkpoint import Checkpoint, load_checkpoint
+from mobie_coreml.models.presets import Preset
+from mobie_coreml.models.random_checkpoint import new_checkpoint
 from palettization import palettize as palettize_module
 from palettization.package import Package, PackageWriter, package_digest, tree_digests
 
@@ -72,15 +76,13 @@ def test_packages_carry_metadata(converted: Conversion, small_checkpoint: Checkp
             assert all(feature.shortDescription for feature in (*described.input, *described.output))
 
 
-def test_three_pass_schedule_is_linear_in_the_scales() -> None:
-    from mobie_coreml.convert.describe import method_of
-    from mobie_coreml.diffusion.guidance import guidance_passes
-
-    guidance = method_of(load_checkpoint("nano")).guidance
-    if guidance.kind == "three-pass":
-        for text, image in ((7.5, 1.5), (2.0, 3.0), (14.0, 1.25)):
-            found = [(one.text, one.image, one.weight.value(text, image)) for one in guidance.passes]
-            assert found == [(one.text, one.image, one.weight) for one in guidance_passes(text, image)]
+def test_three_pass_schedule_is_linear_in_the_scales(tmp_path: Path, small_preset: Preset) -> None:
+    new_checkpoint(tmp_path / "three", small_preset, 1)
+    guidance = method_of(load_checkpoint(tmp_path / "three")).guidance
+    assert guidance.kind == "three-pass"
+    for text, image in ((7.5, 1.5), (2.0, 3.0), (14.0, 1.25)):
+        found = [(one.text, one.image, one.weight.value(text, image)) for one in guidance.passes]
+        assert found == [(one.text, one.image, one.weight) for one in guidance_passes(text, image)]
 
 
 def test_the_same_inputs_give_the_same_bytes(

@@ -87,7 +87,7 @@ def controls(checkpoint: str, clip: Path, frames: int) -> dict[str, dict[str, An
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", default="nano", help="one without guidance inputs")
+    parser.add_argument("--checkpoint", default="checkpoints/teacher", help="one without guidance inputs")
     parser.add_argument("--clip", type=Path, required=True, help="where frames come from")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--json", action="store_true", help="print JSON alone")

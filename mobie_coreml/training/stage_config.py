@@ -251,8 +251,8 @@ ONE_STEP: Mapping[str, OneStepTraining] = {
         true_edits=True,
         largest=0.75,
         pure=1.0,
-        mse_steps=500,
-        ramp_steps=500,
+        mse_steps=150,
+        ramp_steps=150,
         critic=CriticTraining(learning_rate=3e-4),
     ),
 }
@@ -305,9 +305,9 @@ STAGE_LOOPS: Mapping[tuple[str, str], LoopConfig] = {
     ("velocity", "mobile"): LoopConfig(steps=4000, learning_rate=1e-6),
     ("one-step", "mobile"): LoopConfig(steps=20000, learning_rate=1e-5),
     ("teacher", "nano"): LoopConfig(minutes=60, learning_rate=4e-4, validate_every=400),
-    ("guidance", "nano"): LoopConfig(minutes=30, learning_rate=4e-4, warmup_steps=20, validate_every=400),
+    ("guidance", "nano"): LoopConfig(minutes=32, learning_rate=8e-4, warmup_steps=20, validate_every=400),
     ("velocity", "nano"): LoopConfig(minutes=20, learning_rate=2e-4, warmup_steps=20, validate_every=400),
-    ("one-step", "nano"): LoopConfig(minutes=45, learning_rate=3e-4, warmup_steps=20, validate_every=400),
+    ("one-step", "nano"): LoopConfig(minutes=42, learning_rate=6e-4, warmup_steps=20, validate_every=400),
 }
 """Length and rate of each stage for each family."""
 

@@ -33,6 +33,8 @@ def changes(checkpoint: str, clip: Path | None, frames: int) -> dict[str, float]
     pictures = parity_frames(clip, opened.info["frame_size"], frames)
     prompts = [edit.phrases[0] for edit in EDITS.values()]
     every = max(1, len(prompts) // len(pictures))
+    ranges = [opened.info["guidance"][scale] for scale in ("text", "image")]
+    scales = [torch.tensor([one["default"]]) for one in ranges] if unet.config.guidance_embedding else []
 
     @torch.no_grad()
     def output() -> torch.Tensor:
@@ -43,7 +45,7 @@ def changes(checkpoint: str, clip: Path | None, frames: int) -> dict[str, float]
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(index))
             states = text_encoder(torch.tensor([opened.tokenizer.encode(prompts[index * every]).ids]))
             last = torch.tensor([opened.schedule.num_train_timesteps - 1])
-            outputs.append(unet(torch.cat([noise, latents], dim=1), last, states))
+            outputs.append(unet(torch.cat([noise, latents], dim=1), last, states, *scales))
         return torch.cat(outputs)
 
     whole, found = output(), {}
